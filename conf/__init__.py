@@ -1,0 +1,1 @@
+"""What can be configured: YAML groups give the values, `conf.schema` the keys, types and bounds."""

@@ -1,0 +1,1 @@
+"""Matrices: how they are drawn, streamed without end, and frozen for evaluation."""

@@ -1,0 +1,1 @@
+"""Keras networks, one file each, built from plain numbers."""

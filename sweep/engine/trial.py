@@ -1,0 +1,82 @@
+"""What a task sees of the trial it runs in.
+
+A task says what it measured; whoever runs the task decides what becomes of it. In a study's trial process the events go
+up a pipe to the agent, in a single `sweep run` straight to the tracker, and anywhere else nowhere at all, so that a task
+that calls `current_trial()` runs unchanged without a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Send = Callable[[str, dict[str, Any]], bool]
+"""Takes an event (its kind and its payload) and returns whether the trial should stop."""
+
+
+class TrialPruned(Exception):  # noqa: N818 - Optuna's name for it
+    """Raised by `Trial.report` when the study's pruner gives the trial up. Let it pass."""
+
+
+def _nowhere(kind: str, payload: dict[str, Any]) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The running trial. Outside a study, every method does nothing.
+
+    Attributes:
+        number: the trial's number in its study, or None outside a study.
+        send: where events go.
+    """
+
+    number: int | None = None
+    send: Send = _nowhere
+
+    def report(self, value: float, step: int) -> None:
+        """Reports an intermediate value of the objective, which the pruner judges.
+
+        Args:
+            value: the objective as it stands; may be non-finite.
+            step: how far the trial has come, in whatever unit the task counts; rises from call to call.
+
+        Raises:
+            TrialPruned: if the trial should stop.
+        """
+        if self.send("report", {"value": float(value), "step": int(step)}):
+            raise TrialPruned(f"pruned at step {step}")
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Records metrics at a step. The last value of each is kept with the trial."""
+        self.send("metrics", {"values": {name: float(value) for name, value in metrics.items()}, "step": int(step)})
+
+    def describe(self, **facts: str | int | float) -> None:
+        """Records facts about the trial that are not in its configuration, such as its number of parameters."""
+        self.send("facts", facts)
+
+    def attach(self, path: str | Path, folder: str = "") -> None:
+        """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""
+        self.send("artifact", {"path": str(Path(path).absolute()), "folder": folder})
+
+
+_current = Trial()
+
+
+def current_trial() -> Trial:
+    """The trial that this process runs; outside a study, one whose methods do nothing."""
+    return _current
+
+
+@contextmanager
+def running(trial: Trial) -> Iterator[Trial]:
+    """Makes `trial` the current one for the length of a `with` block."""
+    global _current
+    previous, _current = _current, trial
+    try:
+        yield trial
+    finally:
+        _current = previous
