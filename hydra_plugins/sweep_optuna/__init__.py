@@ -1,0 +1,1 @@
+"""The door that Hydra's plugin discovery insists on."""

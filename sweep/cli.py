@@ -1,0 +1,146 @@
+"""The commands. Each is a few lines that call the rooms below; none loads TensorFlow or MLflow before it has to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweep.paths import ROOT_VARIABLE, Paths, default_root
+
+if TYPE_CHECKING:
+    import optuna
+    from omegaconf import DictConfig
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sweep")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help=f"Where mlruns/ is. Default: {ROOT_VARIABLE}, else the checkout, else the current directory.",
+)
+def commands(root: Path | None) -> None:
+    """Hyperparameter sweeps and experiment tracking."""
+    os.environ[ROOT_VARIABLE] = str(root.absolute() if root else default_root())
+
+
+@commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(arguments: tuple[str, ...]) -> None:
+    """Train once, or run a study with -m. Takes Hydra's arguments: see `sweep run --help`."""
+    import hydra
+
+    from sweep import preflight
+
+    preflight.check(list(arguments), task)
+    sys.argv = ["sweep run", *arguments]
+    hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)(task)()
+
+
+def task(config: DictConfig) -> float:
+    """Hydra's task: trains once. In a study the agent tracks what it does, otherwise it is tracked here."""
+    from sweep.engine.trial import Trial, current_trial, running
+    from sweep.train import train
+
+    if current_trial().number is not None:
+        return train(config)
+    from sweep.tracking.runs import single_run
+
+    with single_run(config) as tracked, running(Trial(send=tracked.send)):
+        return train(config)
+
+
+@commands.command()
+@click.argument("study", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(study: str | None, as_json: bool) -> None:
+    """What runs, what is done, what is best: of STUDY, or of all studies in short."""
+    from rich.console import Console
+
+    from sweep.results import progress
+
+    names = [study] if study else _paths().studies()
+    snapshots = [progress.snapshot(_study(name)) for name in names]
+    if as_json:
+        listed = [snapshot.to_json() for snapshot in snapshots]
+        click.echo(json.dumps(listed[0] if study else listed, indent=2))
+    elif study:
+        Console().print(progress.render(snapshots[0]))
+    else:
+        Console().print(progress.overview(snapshots))
+
+
+@commands.command()
+@click.argument("study")
+def stop(study: str) -> None:
+    """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
+    from sweep.engine.supervisor import STOP
+
+    _study(study).set_user_attr(STOP, True)
+    click.echo(f"Study {study} stops after its running trials; the command that started it resumes it.")
+
+
+@commands.command()
+@click.argument("study")
+@click.option("--rank", type=click.IntRange(min=1), default=1, show_default=True, help="1 is the best.")
+@click.option("--trial", type=click.IntRange(min=0), help="Number of a trial, instead of a rank.")
+@click.option("--metric", help="Rank by this metric instead of the objective, as in val/rmse.")
+@click.option("--name", help="Name of the experiment. Default: the study's.")
+def export(study: str, rank: int, trial: int | None, metric: str | None, name: str | None) -> None:
+    """Write a trial's configuration to conf/experiment/NAME.yaml, for `sweep run +experiment=NAME`."""
+    from sweep.results import export as exports
+
+    written = exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)
+    click.echo(exports.describe(written))
+
+
+@commands.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(port: int) -> None:
+    """Open this project's runs in the MLflow UI, on this machine only. Ends with Ctrl-C."""
+    from sweep.tracking.server import serve
+
+    serve(_paths(), port)
+
+
+def _paths() -> Paths:
+    return Paths(default_root())
+
+
+def _study(name: str) -> optuna.Study:
+    """The study of this name, or a UserError that lists what there is."""
+    from sweep.engine.errors import UserError
+    from sweep.engine.storage import open_storage
+    from sweep.engine.study import load_study
+
+    paths = _paths()
+    known = paths.studies()
+    if name not in known:
+        listed = ", ".join(known) if known else "none yet: `sweep run -m study=quickstart` makes one"
+        raise UserError("STUDY", repr(name), f"a study in {paths.mlruns}: {listed}")
+    return load_study(open_storage(None, paths.study(name)), name)
+
+
+def main() -> Any:
+    """The console script: what the user did wrong is one message and status 2, Ctrl-C is status 130."""
+    from sweep.engine.errors import UserError
+
+    try:
+        return commands(standalone_mode=False, prog_name="sweep")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USER_ERROR)
+    except UserError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_USER_ERROR)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)

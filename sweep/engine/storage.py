@@ -1,0 +1,81 @@
+"""Where Optuna keeps a study: a journal file on one machine, a database for many."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import make_url
+
+from sweep.engine.errors import UserError
+
+JOURNAL = "study.journal"
+"""Name of the journal in a study's folder."""
+
+
+class _JournalLock(JournalFileOpenLock):
+    """A lock that dies with its owner, and mends what a dead owner left.
+
+    Optuna's locks are files, which stall everybody for 30 s after their owner was killed; the kernel takes `flock` back
+    at once. Whoever holds the lock is the only writer, so an unterminated last line is a dead writer's: left in place,
+    it would make the journal unreadable with the next append.
+    """
+
+    def __init__(self, journal: str) -> None:
+        super().__init__(journal)
+        self._journal = journal
+        self._descriptor = -1
+
+    def acquire(self) -> bool:
+        descriptor = os.open(self._journal + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._descriptor = descriptor
+        with open(self._journal, "rb+") as file:  # noqa: PTH123 - a plain descriptor, thousands of times
+            cut_torn_line(file.fileno())
+        return True
+
+    def release(self) -> None:
+        os.close(self._descriptor)  # which unlocks
+
+
+def cut_torn_line(descriptor: int) -> None:
+    """Cuts an unterminated last line off an open journal."""
+    end = size = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - 4096)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
+
+
+def open_storage(url: str | None, folder: str | Path) -> BaseStorage:
+    """Opens a storage.
+
+    Args:
+        url: a database URL of SQLAlchemy's, `journal:///PATH`, or None for the journal of a study's `folder`.
+        folder: the study's folder.
+
+    Raises:
+        UserError: if the storage cannot be opened.
+    """
+    if url is None or url.startswith("journal://"):
+        path = Path(folder, JOURNAL) if url is None else Path(url.removeprefix("journal://"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
+    try:
+        return RDBStorage(url)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        try:
+            shown = make_url(url).render_as_string(hide_password=True)
+        except SQLAlchemyError:
+            shown = "a text that is no URL"
+        reason = str(error).splitlines()[0]
+        raise UserError("hydra.sweeper.storage", f"{shown} ({reason})", "the URL of a database that answers") from error

@@ -1,0 +1,149 @@
+"""Hydra's Sweeper on Optuna: sets the study up, places agents with the Hydra launcher, closes up."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
+from hydra.errors import CompactHydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+from sweep.engine import study as studies
+from sweep.engine.agent import Plan, run_agent
+from sweep.engine.errors import UserError
+from sweep.engine.space import SearchSpace
+from sweep.engine.storage import open_storage
+from sweep.engine.supervisor import Supervisor
+from sweep.results import leaderboard, progress
+
+log = logging.getLogger(__name__)
+
+MAX_POINTS_CHECKED = 64
+"""How many points of a search space are composed before a study starts."""
+
+
+class StudySweeper:
+    """What `hydra/sweeper=optuna` does. `settings` are the keys of `sweep.engine.settings.Settings`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = OmegaConf.create(dict(settings))
+
+    def setup(self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
+        """Takes what Hydra composed."""
+        self._context, self._task, self._config = hydra_context, task, config
+        self._folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+
+    def check(self, arguments: list[str]) -> list[DictConfig]:
+        """Checks everything that can be checked before anything is created.
+
+        Returns:
+            The composed configurations of points of the search space that together touch every choice and both ends
+            of every interval.
+
+        Raises:
+            UserError: naming the key, what was received and what is allowed.
+        """
+        for key, least in {"n_trials": 1, "n_jobs": 1, "max_retries": 0}.items():
+            value = self._settings[key]
+            if not isinstance(value, int) or value < least:
+                raise UserError(f"hydra.sweeper.{key}", value, f"an integer of at least {least}")
+        check_name(self._name)
+        for direction in self._directions():
+            if direction not in ("minimize", "maximize"):
+                raise UserError("hydra.sweeper.direction", repr(direction), "minimize or maximize, or a list of them")
+        space = self._space(arguments)
+        if not space.parameters:
+            raise UserError(
+                "the search space",
+                "no parameter that varies",
+                "at least one, as in study=quickstart or 'model.width=range(16,257,16)'; a single run is without -m",
+            )
+        loader = self._context.config_loader
+        return [loader.load_sweep_config(self._config, point) for point in points(space)]
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the study until its budget is spent, or somebody stops it."""
+        self.check(arguments)
+        settings, space = self._settings, self._space(arguments)
+        storage = open_storage(settings.storage, self._folder)
+        fixed = studies.fixed_part(self._config, [*settings.identity_excludes, *space.parameters])
+        study = studies.create_or_resume(
+            storage, self._name, self._directions(), fixed, space.describe(), settings.seed
+        )
+        with progress.Progress(study) as display:
+            supervisor = Supervisor(study, storage, settings.max_retries, display.refresh)
+            with supervisor:
+                added = studies.top_up(study, settings.n_trials)
+                for key in ("n_trials", "objective"):
+                    study.set_user_attr(key, settings[key])
+                study.set_user_attr("slots", settings.n_jobs)
+                log.info("Study %s: %d trials, %d of them new", self._name, settings.n_trials, added)
+                parent_run = self._open_run(study, space)
+                if studies.outstanding(study, settings.max_retries):
+                    self._launch(space, parent_run)
+        self._close(study, parent_run)
+        if supervisor.interrupted.is_set():
+            raise SystemExit(130)
+
+    def _directions(self) -> list[str]:
+        direction = self._settings.direction
+        listed = list(direction) if OmegaConf.is_list(direction) else [direction]
+        return [str(getattr(one, "name", one)) for one in listed]
+
+    def _space(self, arguments: list[str]) -> SearchSpace:
+        params = OmegaConf.to_container(self._settings.params, resolve=True)
+        assert isinstance(params, dict)
+        return SearchSpace.parse(arguments, params, self._config, self._context.config_loader)
+
+    def _open_run(self, study, space):
+        return None
+
+    def _close(self, study, parent_run):
+        print("best", study.best_value, study.best_params)
+
+    def _launch(self, space: SearchSpace, parent_run: str | None) -> None:
+        plan = Plan(
+            study=self._name,
+            storage=self._settings.storage,
+            folder=str(self._folder),
+            task=self._task,
+            hydra_context=self._context,
+            config=self._config,
+            space=space,
+            settings=self._settings,
+            parent_run=parent_run,
+        )
+        # An agent is a Hydra job too: it gets a folder apart from the trials', and none of the user's callbacks.
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(self._context.config_loader, Callbacks()),
+            task_function=functools.partial(run_agent, plan),
+            config=self._config,
+        )
+        overrides = [*next(points(space)), "hydra.sweep.subdir=agents/0"]
+        for job in launcher.launch([overrides], initial_job_idx=0):
+            _ = job.return_value  # raises what the agent raised
+
+
+def points(space: SearchSpace) -> Iterator[list[str]]:
+    """Overrides of points that together touch every choice and both ends of every interval of a search space."""
+    extremes = {parameter: parameter.extremes() for parameter in space.parameters.values()}
+    count = max(map(len, extremes.values()), default=0)
+    for index in range(min(count, MAX_POINTS_CHECKED)):
+        yield [*space.fixed, *(p.override(values[min(index, len(values) - 1)]) for p, values in extremes.items())]
+
+
+def check_name(name: str) -> None:
+    """Raises UserError unless `name` can be a study's: it becomes a folder and a file."""
+    if not name or name.startswith((".", "-")) or not all(c.isalnum() or c in "._-+= @," for c in name):
+        raise UserError("study.name", repr(name), "letters, digits and any of ._-+=@, and spaces, not beginning with . or -")

@@ -1,0 +1,198 @@
+"""What `sweep run` checks before Hydra creates anything, and how it says what is wrong.
+
+Hydra composes before it makes a folder, but reports errors of composition with status 1, and runs tasks whose values
+make no sense. So the configuration is composed once here, checked, and only then handed to Hydra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_automatic_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import conf.schema  # noqa: F401 - registers the schemas
+from sweep import metrics
+from sweep.engine.errors import UserError
+
+CONFIG_PATH = "pkg://conf"
+CONFIG_NAME = "config"
+
+OBJECTIVES = tuple(f"val/{name}" for name in metrics.NAMES)
+"""What a study can optimise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What was asked for: the composed configuration, and whether Hydra will train (`mode`) or only tell."""
+
+    config: DictConfig
+    mode: RunMode | None
+
+
+def check(arguments: list[str], task: Any) -> Checked:
+    """Checks the arguments of `sweep run`.
+
+    Raises:
+        UserError: for the first thing that is wrong; nothing has been created.
+    """
+    options = get_args_parser().parse_args(arguments)
+    tells = options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion
+    with _hydra(options) as hydra:
+        name = options.config_name or CONFIG_NAME
+        mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
+        try:
+            config = hydra.compose_config(name, options.overrides, run_mode=mode, with_log_configuration=False)
+            if tells:
+                return Checked(config, None)
+            if config.hydra.mode is not None:
+                mode = config.hydra.mode
+            if mode == RunMode.MULTIRUN:
+                context = HydraContext(hydra.config_loader, Callbacks())
+                sweeper = Plugins.instance().instantiate_sweeper(
+                    hydra_context=context, task_function=task, config=config
+                )
+                trials = sweeper.check(list(config.hydra.overrides.task)) if hasattr(sweeper, "check") else []
+            else:
+                trials = [config]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, _defaults(hydra, name)) from error
+    for trial in trials:
+        check_values(trial)
+    check_paths(config)
+    return Checked(config, mode)
+
+
+@contextlib.contextmanager
+def _hydra(options: argparse.Namespace) -> Iterator[Hydra]:
+    """Hydra, as `hydra.main` would make it for these options."""
+    search_path = create_automatic_config_search_path(None, None, options.config_path or CONFIG_PATH)
+    if options.config_dir is not None:
+        folder = Path(options.config_dir).absolute()
+        if not folder.is_dir():
+            raise UserError("--config-dir", options.config_dir, "a folder that exists")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2(task_name="sweep", config_search_path=search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _defaults(hydra: Hydra, name: str) -> DictConfig | None:
+    """The configuration as it is without overrides: whose keys are right."""
+    with contextlib.suppress(HydraException, OmegaConfBaseException):
+        return hydra.compose_config(name, [], run_mode=RunMode.RUN, with_log_configuration=False)
+    return None
+
+
+def check_values(config: DictConfig) -> None:
+    """Raises UserError unless every value of a composed configuration is within its bounds."""
+    task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    for key, allowed in unknown_keys(task):
+        raise UserError(key, "a key that does not exist", nearest(key, allowed))
+    try:
+        OmegaConf.to_object(task)
+    except ValueError as error:  # in the form of UserError: see conf.schema.require
+        what, _, rest = str(error).partition(": got ")
+        received, _, allowed_text = rest.rpartition(", allowed is ")
+        raise UserError(what, received, allowed_text) from error
+    except OmegaConfBaseException as error:
+        raise explain(error, task) from error
+    metric, direction = str(config.objective.metric), config.objective.direction.name
+    if metric not in OBJECTIVES:
+        raise UserError("objective.metric", repr(metric), nearest(metric, OBJECTIVES))
+    if direction != metrics.better(metric):
+        raise UserError("objective.direction", f"{direction} for {metric}", metrics.better(metric))
+
+
+def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Keys that `+` has added to a group whose schema does not have them, each with the keys that it has."""
+    schema = OmegaConf.get_type(config)
+    fields = [f.name for f in dataclasses.fields(schema)] if dataclasses.is_dataclass(schema) else None
+    for key in config:
+        name = f"{prefix}{key}"
+        if fields is not None and key not in fields:
+            yield name, [f"{prefix}{known}" for known in fields]
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from unknown_keys(node, f"{name}.")
+
+
+def check_paths(config: DictConfig) -> None:
+    """Raises UserError unless the folder of all stores is one, or can become one."""
+    folder = Path(str(config.paths.mlruns)).absolute()
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.exists():
+            raise UserError("paths.mlruns", f"{folder}, but {path} is a file", "a folder, or a path that is still free")
+
+
+def explain(error: Exception, config: DictConfig | None) -> UserError:
+    """What Hydra or OmegaConf found wrong, in our one form, with the nearest right key."""
+    if isinstance(error, UserError):
+        return error
+    text = f"{error}\n{error.__cause__ or ''}"
+    keys = _flat_keys(config) if config is not None else []
+    if found := re.search(r"Could not (?:override|append to|delete from config\.?) '([^']+)'", text):
+        key = found[1]
+        return UserError(key, "a key that does not exist", nearest(key, keys))
+    if found := re.search(r"Could not find '([^']+)'\n\nAvailable options in '([^']+)':\n((?:\t.*\n?)*)", text):
+        options = [option for option in found[3].split() if not option.endswith("schema")]
+        choice = found[1].rpartition("/")[2]
+        return UserError(found[2], repr(choice), nearest(choice, options))
+    if found := re.search(r"[Kk]ey '([^']+)' (?:is )?not in .*\n\s*full_key: (\S+)", text):
+        return UserError(found[2], "a key that does not exist", nearest(found[2], keys))
+    if found := re.search(r"Error merging override (.+?)=(.*)\n(.*)", text):
+        reason = found[3].rstrip(".")
+        wanted = re.search(r"could not be converted to (\w+)|expected one of (\[.*\])", reason)
+        allowed = _a(wanted[1]) if wanted and wanted[1] else f"one of {wanted[2]}" if wanted else f"another ({reason})"
+        return UserError(found[1].lstrip("+"), repr(found[2]), allowed)
+    if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'|Sweep parameters '([^=]+)=(.*)'", text):
+        key, value = found[1] or found[3], found[2] or found[4]
+        return UserError(key, repr(value), "one value; with -m, a search space")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "See https" not in line]
+    return UserError("the configuration", "; ".join(lines), "what Hydra can compose")
+
+
+_KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
+
+
+def _a(kind: str) -> str:
+    return _KINDS.get(kind, f"a {kind}")
+
+
+def nearest(name: str, allowed: Any) -> str:
+    """What is allowed in place of `name`, the nearest first; all of it if it is little."""
+    listed = list(allowed)
+    siblings = [key for key in listed if key.rpartition(".")[0] == name.rpartition(".")[0]]
+    guess = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
+    others = ", ".join(siblings or listed) if len(siblings or listed) <= 16 else ""
+    said = f"one of {others}" if others else "a key of `sweep run --cfg job`"
+    return f"{said} (did you mean {guess[0]}?)" if guess else said
+
+
+def _flat_keys(config: Any, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in config:
+        keys.append(f"{prefix}{key}")
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not isinstance(node, ListConfig) and not node._is_none():
+            keys += _flat_keys(node, f"{prefix}{key}.")
+    return keys

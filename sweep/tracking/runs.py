@@ -1,0 +1,237 @@
+"""The runs of MLflow: one for a study, one for each of its trials, or one alone.
+
+MLflow mirrors a study and Optuna is the truth: what a kill left open here is closed from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.engine.errors import UserError
+from sweep.tracking.params import run_params
+from sweep.tracking.store import Store, client, is_away, reason, shown
+from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
+from sweep.tracking.writer import create_run, end_run, log_all, source_tags
+
+__all__ = ["SingleRun", "StudyRun", "Tracker", "finish_study", "reconcile", "run_params", "single_run", "study_run"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """The parent run of a study. Travels to the study's agents.
+
+    Attributes:
+        store: where it is.
+        run_id: MLflow's id.
+        study: the study's name.
+        study_id: the study's id, which no other study has.
+    """
+
+    store: Store
+    run_id: str
+    study: str
+    study_id: str
+
+    def tracker(self) -> Tracker:
+        """A new tracker for trials of this study, whose runs are nested under this one."""
+        # A filter on a parent's tags drops its children, so they carry the study's name and id too.
+        return Tracker(self.store, self.run_id, _study_tags(self.study, self.study_id, "trial"))
+
+
+def study_run(
+    store: Store, study: str, study_id: str, params: Mapping[str, str], tags: Mapping[str, str] | None = None
+) -> StudyRun:
+    """Finds or creates the parent run of a study, and marks it as running.
+
+    MLflow never changes a param: one that differs from an earlier run of the study is put in the tag `sweep.now.<key>`.
+
+    Args:
+        store: where.
+        study: the study's name.
+        study_id: the study's id.
+        params: the search space, sampler, pruner and budget.
+        tags: further tags.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    own = {**_study_tags(study, study_id, "study"), **(tags or {})}
+    try:
+        api = client(store.uri)
+        found = list(_runs(api, store, study_id, "study"))
+        if found:
+            run_id, known = found[0].info.run_id, found[0].data.params
+            api.update_run(run_id, status="RUNNING")
+        else:
+            run_id, known = create_run(api, store, study, {**source_tags(), **own}), {}
+        changed = {f"sweep.now.{key}": value for key, value in params.items() if known.get(key, value) != value}
+        new = {key: value for key, value in params.items() if key not in known}
+        log_all(api, run_id, [], new, {**own, **changed} if found else changed)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        received = f"{shown(store.uri)} ({reason(error)})"
+        raise UserError("tracking.uri", received, "an MLflow store that answers") from error
+    return StudyRun(store, run_id, study, study_id)
+
+
+def reconcile(parent: StudyRun, states: Mapping[int, tuple[str, str]], patience: float = CLOSE_SECONDS) -> int:
+    """Closes the runs that are RUNNING although their trial is finished, as after a kill; returns how many.
+
+    Never raises because of the store: what cannot be closed is logged.
+
+    Args:
+        parent: the study's run.
+        states: state and reason of every finished trial, by number.
+        patience: how long to wait for a store that is away, in seconds.
+    """
+    closed = 0
+
+    def close() -> None:
+        nonlocal closed
+        api = client(parent.store.uri)
+        for run in list(_runs(api, parent.store, parent.study_id, "trial", "attributes.status = 'RUNNING'")):
+            number = int(run.data.tags.get("sweep.trial", -1))
+            if number in states:
+                state, why = states[number]
+                payload = {"state": state, "reason": why, "traceback": ""}
+                end_run(api, run.info.run_id, _now(), payload, run.data.tags.get("sweep.output_dir"))
+                closed += 1
+
+    _patiently(close, patience, f"runs of study {parent.study} that were left open")
+    return closed
+
+
+def finish_study(
+    parent: StudyRun,
+    status: str = "FINISHED",
+    metrics: Mapping[str, float] | None = None,
+    artifacts: Iterable[tuple[Path, str]] = (),
+    note: str = "",
+    patience: float = CLOSE_SECONDS,
+) -> bool:
+    """Closes the run of a study; returns whether MLflow has it. Never raises because of the store.
+
+    Args:
+        parent: the study's run.
+        status: FINISHED, FAILED or KILLED.
+        metrics: final numbers, such as the counts of states and the best objective.
+        artifacts: files, each with the folder of the run's artifacts that it goes to ("" is the top).
+        note: description shown on the run's page, in Markdown.
+        patience: how long to wait for a store that is away, in seconds.
+    """
+    files = list(artifacts)
+    now = _now()
+
+    def finish() -> None:
+        from mlflow.entities import Metric
+
+        api = client(parent.store.uri)
+        for path, folder in files:
+            api.log_artifact(parent.run_id, str(path), folder or None)
+        points = [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()]
+        log_all(api, parent.run_id, points, {}, {"mlflow.note.content": note} if note else {})
+        api.set_terminated(parent.run_id, status, now)
+
+    return _patiently(finish, patience, f"the end of study {parent.study}")
+
+
+class SingleRun:
+    """A run that belongs to no study.
+
+    Attributes:
+        value: the objective; set it before the run ends.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.value: float | None = None
+
+    def send(self, kind: str, payload: dict[str, Any]) -> bool:
+        """Takes an event, as `sweep.engine.trial.Send`; never asks to stop."""
+        self._tracker.write(0, kind, payload)
+        return False
+
+
+@contextmanager
+def single_run(
+    store: Store,
+    name: str,
+    params: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    patience: float = CLOSE_SECONDS,
+) -> Iterator[SingleRun]:
+    """A run for the length of a `with` block: FINISHED, FAILED after an exception, KILLED by Ctrl-C.
+
+    Args:
+        store: where.
+        name: what MLflow calls the run.
+        params: its params; see `run_params`.
+        tags: further tags.
+        folder: its output directory, whose `.hydra/*.yaml` are logged when it ends.
+        patience: how long to wait at the end for a store that is away, in seconds.
+    """
+    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    run = SingleRun(tracker)
+    tracker.begin(0, name, params, tags, folder)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        tracker.end(0, "STOPPED", "interrupted")
+        raise
+    except BaseException as error:
+        trace = "".join(traceback.format_exception(error))
+        tracker.end(0, "FAIL", f"exception: {type(error).__name__}: {error}", trace)
+        raise
+    else:
+        tracker.end(0, "COMPLETE", value=run.value)
+    finally:
+        tracker.close(patience)
+
+
+def _study_tags(study: str, study_id: str, kind: str) -> dict[str, str]:
+    return {"sweep.study": study, "sweep.study_id": study_id, "sweep.kind": kind}
+
+
+def _runs(api: Any, store: Store, study_id: str, kind: str, condition: str = "") -> Iterator[Any]:
+    """The runs of a study of one kind, oldest first."""
+    tags = f"tags.`sweep.study_id` = '{study_id}' and tags.`sweep.kind` = '{kind}'"
+    text = f"{tags} and {condition}" if condition else tags
+    page = None
+    while True:
+        found = api.search_runs([store.experiment_id], text, order_by=["attributes.start_time ASC"], page_token=page)
+        yield from found
+        page = found.token
+        if not page:
+            return
+
+
+def _patiently(call: Callable[[], None], patience: float, what: str) -> bool:
+    """Makes a call again until the store answers or patience ends; returns whether it was made, and logs if not."""
+    deadline = time.monotonic() + patience
+    delay = 0.5
+    while True:
+        try:
+            call()
+        except Exception as error:
+            if is_away(error) and time.monotonic() + delay < deadline:
+                time.sleep(delay)
+                delay = min(2 * delay, 10.0)
+                continue
+            log.warning("MLflow has not got %s: %s", what, reason(error))
+            return False
+        return True
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,204 @@
+"""The MLflow store: database and experiment, made exactly once, and the clients that write to it.
+
+Nothing here imports mlflow before a store is opened: that costs seconds which only those who track should pay.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.engine.errors import UserError
+
+REQUEST_SECONDS = 20
+"""How long one request to a tracking server may take, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise."""
+
+ALLOWED_URIS = "sqlite:///PATH, the URL of another database (postgresql://…) or of an MLflow server (http://…)"
+
+_SQLITE = "sqlite:///"
+_AWAY = {401, 403, 408, 429, 499}  # with all of 500 and above: worth another try
+
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment of a store that exists. Travels between processes and machines.
+
+    Attributes:
+        uri: MLflow's tracking URI, absolute.
+        experiment: the experiment's name.
+        experiment_id: its id in this store.
+    """
+
+    uri: str
+    experiment: str
+    experiment_id: str
+
+
+def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
+    """Opens a store, and makes its database and experiment if they are not there.
+
+    Any number of processes may do so at once; those of one machine wait for each other.
+
+    Args:
+        uri: any tracking URI of MLflow's but a folder; a relative SQLite path starts at the current directory.
+        experiment: name of the experiment.
+        artifacts: where a database without a server keeps its files; a server has its own place.
+
+    Raises:
+        UserError: if the store cannot be opened or does not answer, or the experiment was deleted.
+    """
+    uri = absolute(uri)
+    if not uri.startswith(("http://", "https://")):
+        return _open_database(uri, experiment, artifacts.absolute())
+    try:
+        api = client(uri)
+        return Store(uri, experiment, _experiment_id(api, experiment))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", "an MLflow server that answers") from error
+
+
+def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
+    path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        lock = artifacts.parent / "mlflow.lock" if path is None else path.with_name(path.name + ".lock")
+        with _only_one(lock):
+            if path is not None:
+                _use_wal(path)
+            load_mlflow()
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            # Made here rather than by a client, so that every artifact location derives from `artifacts`.
+            return Store(uri, experiment, _experiment_id(SqlAlchemyStore(uri, str(artifacts)), experiment))
+    except UserError:
+        raise
+    except (OSError, sqlite3.Error) as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({error})", "a place where files can be made") from error
+    except Exception as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", ALLOWED_URIS) from error
+
+
+def _experiment_id(api: Any, name: str) -> str:
+    """Finds or makes an experiment through `api`, a client or a store of MLflow's."""
+    from mlflow.exceptions import MlflowException
+
+    found = api.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(api.create_experiment(name))
+        except MlflowException:  # another machine was faster
+            found = api.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise UserError("tracking.experiment", f"{name!r}, which was deleted", "another name, or restore it")
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Lets one process of this machine in at a time; the kernel takes the lock back from a process that was killed."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _use_wal(path: Path) -> None:
+    """Lets readers and a writer work at once, and nearly halves the time of a write. The file remembers it."""
+    connection = sqlite3.connect(path, timeout=REQUEST_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def load_mlflow() -> Any:
+    """Imports mlflow (2 to 5 s), without telemetry, chatter, or retries of its own, and returns it."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+    from mlflow import environment_variables as settings
+
+    # Defaults of this process alone: variables would reach a trial's process, where the user's task may use MLflow.
+    # A request that is sent again below us could create a run twice, and would hold the writer up for minutes.
+    settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 0
+    settings.MLFLOW_HTTP_REQUEST_TIMEOUT.default = REQUEST_SECONDS
+    settings.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.default = True
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a traceback of what it then raises
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return mlflow
+
+
+def client(uri: str) -> Any:
+    """An MlflowClient of this store, independent of MLflow's global state and of MLFLOW_RUN_ID."""
+    return load_mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the store did not answer, or not properly: the same call may work later."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())
+        return status in _AWAY or status >= 500
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | IsADirectoryError)
+
+
+def reason(error: BaseException) -> str:
+    """An error of MLflow's in one line, without passwords."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0])[:300]
+
+
+def shown(text: str) -> str:
+    """A text as it may be shown: without the user and password of the URIs in it."""
+    return re.sub(r"://[^/@\s]*@", "://***@", text)
+
+
+def absolute(uri: str) -> str:
+    """A tracking URI that means the same from every directory.
+
+    Raises:
+        UserError: if it is of a kind that MLflow no longer has or that processes cannot share.
+    """
+    if uri.startswith(_SQLITE):
+        path, _, options = uri.removeprefix(_SQLITE).partition("?")
+        if path and not path.startswith((":memory:", "file:")):
+            return f"{_SQLITE}{Path(path).absolute()}" + (f"?{options}" if options else "")
+    elif re.match(r"(?!file:|sqlite:)[\w+]+://", uri):
+        return uri
+    raise UserError("tracking.uri", shown(uri), ALLOWED_URIS)
+
+
+def server_command(uri: str, artifacts: Path, port: int) -> list[str]:
+    """The command that serves MLflow's UI of a store on this machine, for this machine alone.
+
+    Raises:
+        UserError: if the store is behind a server already.
+    """
+    uri = absolute(uri)
+    if uri.startswith(("http://", "https://")):
+        raise UserError("tracking.uri", f"{shown(uri)}, a server that has its own UI", "a database to be served")
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", uri, "--artifacts-destination", str(artifacts.absolute())),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
+    ]
+
+
+def server_environment() -> Mapping[str, str]:
+    """The environment in which to run `server_command`."""
+    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}

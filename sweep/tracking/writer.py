@@ -1,0 +1,224 @@
+"""Events in, calls to MLflow out. Every call may be made twice: what is sent again changes nothing."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import posixpath
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sweep.tracking.backlog import Event
+from sweep.tracking.store import Store, client
+
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "STOPPED": "KILLED"}
+"""MLflow's status of every state, so that FINISHED alone means: this run has its objective. STOPPED: Ctrl-C."""
+
+OBJECTIVE = "objective"
+"""Metric: the final value that a run was judged by."""
+
+REPORTED = "reported"
+"""Metric: the intermediate values that the pruner saw, by step."""
+
+_POINTS = 1000  # MLflow's limits of one call
+_PAIRS = 100
+_PARAM = 6000
+_TAG = 8000
+_NAME = 250
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Run:
+    """What the writer knows of a run that it began.
+
+    Attributes:
+        run_id: MLflow's id.
+        folder: the output directory, whose Hydra files are logged at the end.
+        step: highest step of any metric so far.
+        best: the latest value of each `best/` metric, with its step and the highest step it ever had.
+    """
+
+    run_id: str
+    folder: str | None
+    step: int = 0
+    best: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+
+
+class Writer:
+    """Writes the events of runs to MLflow, now; raises what MLflow raises.
+
+    Args:
+        store: where to.
+        parent: id of the run that all runs are nested under, or None.
+        tags: tags of every run.
+    """
+
+    def __init__(self, store: Store, parent: str | None, tags: Mapping[str, str]) -> None:
+        self._store = store
+        self._tags = {**source_tags(), **tags}
+        if parent is not None:
+            self._tags["mlflow.parentRunId"] = parent
+        self._client = client(store.uri)
+        self._runs: dict[int, _Run] = {}
+        self._doubtful: set[str] = set()
+
+    def ping(self) -> None:
+        """Raises if the store does not answer."""
+        self._client.get_experiment(self._store.experiment_id)
+
+    def write(self, number: int, events: Sequence[Event]) -> None:
+        """Writes events of one run, in their order, in as few calls as that takes."""
+        points: list[Any] = []
+        tags: dict[str, str] = {}
+
+        def flush() -> None:
+            if points or tags:
+                log_all(self._client, self._runs[number].run_id, points, {}, tags)
+                points.clear()
+                tags.clear()
+
+        for event in events:
+            if event.kind == "begin":
+                self._begin(event)
+                continue
+            run = self._runs[number]
+            if event.kind == "artifact":
+                flush()
+                self._client.log_artifact(run.run_id, event.payload["path"], event.payload["folder"] or None)
+            elif event.kind == "end":
+                points.extend(self._last_points(run, event))
+                flush()
+                end_run(self._client, run.run_id, event.time, event.payload, run.folder)
+                del self._runs[number]
+            else:
+                points.extend(self._points(run, event, tags))
+        flush()
+
+    def _begin(self, event: Event) -> None:
+        """Creates a run; if an earlier try may have come through, looks for its run first."""
+        payload = event.payload
+        run_id = self._runs[event.number].run_id if event.number in self._runs else None
+        if run_id is None and payload["key"] in self._doubtful:
+            ids = [self._store.experiment_id]
+            found = self._client.search_runs(ids, f"tags.`sweep.key` = '{payload['key']}'", max_results=1)
+            run_id = found[0].info.run_id if found else None
+        if run_id is None:
+            self._doubtful.add(payload["key"])
+            tags = {**self._tags, **payload["tags"], "sweep.key": payload["key"]}
+            run_id = create_run(self._client, self._store, payload["name"], tags, event.time)
+        self._runs[event.number] = _Run(run_id, payload["folder"])
+        log_all(self._client, run_id, [], payload["params"], {})
+        self._doubtful.discard(payload["key"])
+
+    def _points(self, run: _Run, event: Event, tags: dict[str, str]) -> Iterator[Any]:
+        """The finite numbers of an event as points; the other things that it says go to `tags`."""
+        step, values = 0, event.payload
+        if event.kind == "report":
+            step, values = event.payload["step"], {REPORTED: event.payload["value"]}
+        elif event.kind == "metrics":
+            step, values = event.payload["step"], event.payload["values"]
+        elif event.kind == "facts":
+            values = {f"facts/{name}": value for name, value in values.items()}
+        else:
+            raise ValueError(f"event: got {event.kind!r}, allowed is report, metrics, facts, artifact")
+        run.step = max(run.step, step)
+        for name, value in values.items():
+            if not isinstance(value, int | float):
+                tags[legal(name)] = str(value)
+            elif math.isfinite(value):
+                if name.startswith("best/"):
+                    run.best[name] = (value, step, max(step, run.best.get(name, (0.0, 0, step))[2]))
+                yield _metric(name, value, event.time, step)
+            else:
+                tags[legal(f"sweep.nonfinite/{name}")] = f"{value} at step {step}"
+
+    def _last_points(self, run: _Run, event: Event) -> Iterator[Any]:
+        """The objective, and each `best/` value that would not be shown: MLflow shows the one of the highest step."""
+        value = event.payload["value"]
+        if value is not None and math.isfinite(value):
+            yield _metric(OBJECTIVE, value, event.time, run.step)
+        for name, (best, step, highest) in run.best.items():
+            if step < highest:
+                yield _metric(name, best, event.time, highest)
+
+
+def create_run(api: Any, store: Store, name: str, tags: Mapping[str, str], time: int | None = None) -> str:
+    """Creates a run and returns its id."""
+    cut = {legal(key): _cut(str(value), _TAG) for key, value in tags.items()}
+    return str(api.create_run(store.experiment_id, start_time=time, tags=cut, run_name=name).info.run_id)
+
+
+def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder: str | None) -> None:
+    """Closes a run as its trial ended, and logs Hydra's own files.
+
+    Args:
+        api: MLflow's client.
+        run_id: the run.
+        time: when it ended, in ms since 1970.
+        payload: state, reason and traceback.
+        folder: the output directory, or None.
+    """
+    tags = {"sweep.state": payload["state"]}
+    if payload["reason"]:
+        tags["sweep.reason"] = payload["reason"]
+    if payload["traceback"]:
+        tags["mlflow.note.content"] = f"{payload['reason']}\n\n```\n{payload['traceback'][-6000:]}\n```"
+        api.log_text(run_id, payload["traceback"], "traceback.txt")
+    for file in sorted(Path(folder, ".hydra").glob("*.yaml")) if folder else ():
+        api.log_artifact(run_id, str(file), "config")
+    log_all(api, run_id, [], {}, tags)
+    api.set_terminated(run_id, STATUS[payload["state"]], time)
+
+
+def log_all(api: Any, run_id: str, points: Sequence[Any], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    """Logs any number of metric points, params and tags in calls as large as MLflow takes; what is too long is cut."""
+    from mlflow.entities import Param, RunTag
+
+    entries = [Param(legal(key), _cut(str(value), _PARAM)) for key, value in params.items()]
+    labels = [RunTag(legal(key), _cut(str(value), _TAG)) for key, value in tags.items()]
+    for part in _parts(entries, _PAIRS):
+        api.log_batch(run_id, params=part, synchronous=True)
+    for part in _parts(labels, _PAIRS):
+        api.log_batch(run_id, tags=part, synchronous=True)
+    for part in _parts(points, _POINTS):
+        api.log_batch(run_id, metrics=part, synchronous=True)
+
+
+def source_tags() -> dict[str, str]:
+    """Who runs this, and what."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
+
+
+def legal(name: str) -> str:
+    """A name that MLflow takes for a metric, param or tag: its own characters, a clean path, at most 250 long."""
+    parts = re.sub(r"[^\w\-./: ]", "_", name).split("/")
+    return posixpath.join(*[part for part in parts if part not in ("", ".", "..")] or ["_"])[:_NAME]
+
+
+def _metric(name: str, value: float, time: int, step: int) -> Any:
+    from mlflow.entities import Metric
+
+    return Metric(legal(name), float(value), time, int(step))
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or its beginning with a note of how much there was."""
+    note = f"… (cut: {len(text)} characters)"
+    return text if len(text) <= most else text[: most - len(note)] + note
+
+
+def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part
