@@ -59,10 +59,8 @@ class Rows(keras.callbacks.Callback):  # type: ignore[misc]
         now = measures(self.matrices, self.inverses, predictions)
         row = (float(logs["loss"]), now["rmse"] / self.constant, now["rel_error_median"], now["rel_error_gm"])
         self.rows.append(row)
-        seconds = time.perf_counter() - self.began
-        print(
-            f"  {batch + 1:5d} steps  " + "  ".join(f"{value:.4f}" for value in row) + f"  {seconds:.0f} s", flush=True
-        )
+        figures = "  ".join(f"{value:.4f}" for value in row)
+        print(f"  {batch + 1:5d} steps  {figures}  {time.perf_counter() - self.began:.0f} s", flush=True)
         self.model.reset_metrics()
 
 

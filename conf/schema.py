@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from data.matrices import MINIMUM_ACCEPTANCE, Determinant, acceptance
+from models.activations import ACTIVATIONS
 
 
 class Loss(Enum):
@@ -42,7 +43,9 @@ def _check_matrices(room: str, size: int, entry_range: list[float], determinant:
     pair = len(entry_range) == 2 and all(map(math.isfinite, entry_range)) and entry_range[0] < entry_range[1]
     require(pair, f"{room}.entry_range", list(entry_range), "a pair [low, high] of finite numbers with low < high")
     threshold = determinant.value
-    require(math.isfinite(threshold) and threshold >= 0, f"{room}.determinant.value", threshold, "a number of at least 0")
+    require(
+        math.isfinite(threshold) and threshold >= 0, f"{room}.determinant.value", threshold, "a number of at least 0"
+    )
     share = acceptance(size, (entry_range[0], entry_range[1]), determinant)
     require(
         share >= MINIMUM_ACCEPTANCE,
@@ -95,6 +98,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(self.depth >= 0, "model.depth", self.depth, "an integer of at least 0")
         require(self.width >= 1, "model.width", self.width, "an integer of at least 1")
+        known = self.activation in ACTIVATIONS
+        require(known, "model.activation", self.activation, f"one of {', '.join(ACTIVATIONS)}")
 
 
 @dataclass

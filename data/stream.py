@@ -10,7 +10,7 @@ from data.matrices import Determinant, acceptance
 _STREAM = 0x57EA
 """Keeps the training stream's seeds apart from those of the evaluation sets, whatever the two seeds are."""
 _BLOCK = 8192
-"""Small batches are made several at a time, this many matrices, so that the cost of each operation is shared."""
+"""Small batches are made several at a time, from about this many draws: that shares the cost of each operation."""
 _MAX_CANDIDATES = 1 << 18
 _PREFETCH = 16
 
@@ -49,7 +49,7 @@ def stream(
     """
     low, high = (float(bound) for bound in entry_range)
     share = max(acceptance(size, (low, high), determinant), 1e-6)
-    steps_per_block = max(1, _BLOCK // batch_size)
+    steps_per_block = max(1, round(_BLOCK * share / batch_size))
     block_size = steps_per_block * batch_size
     # Five standard deviations above the mean: a second draw is rare.
     candidates = min(int((block_size + 5 * (block_size * (1 - share)) ** 0.5) / share) + 8, _MAX_CANDIDATES)

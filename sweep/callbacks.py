@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from data.evaluation import EvaluationSet
 from sweep.engine.trial import current_trial
-from sweep.metrics import Floats, improves, measures
+from sweep.metrics import Floats, better, improves, measures
 
 _CHUNK = 12_500
 """Matrices judged at once: bounds the memory of wide networks."""
@@ -49,7 +49,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
             ValueError: if there is no such metric.
         """
         super().__init__()
-        improves(metric, 0.0, None)  # an unknown metric fails here, not after the first steps
+        better(metric)  # an unknown metric fails here, not after the first steps
         self.objective = math.nan
         self.best: dict[str, float] | None = None
         self.best_step = 0

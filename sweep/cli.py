@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +50,31 @@ def run(arguments: tuple[str, ...]) -> None:
 def task(config: DictConfig) -> float:
     """Hydra's task: trains once. In a study the agent tracks what it does, otherwise it is tracked here."""
     from sweep.engine.trial import Trial, current_trial, running
-    from sweep.train import train
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _unheard():
+        from sweep.train import train
 
     if current_trial().number is not None:
         return train(config)
     from sweep.tracking.runs import single_run
 
     with single_run(config) as tracked, running(Trial(send=tracked.send)):
-        return train(config)
+        tracked.value = train(config)
+        return tracked.value
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Drops what is written to standard error: TensorFlow greets there, whatever its log level, when it is loaded."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @commands.command()
@@ -66,11 +85,12 @@ def status(study: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from sweep.results import progress
+    from sweep.results.snapshot import snapshot
 
     names = [study] if study else _paths().studies()
-    snapshots = [progress.snapshot(_study(name)) for name in names]
+    snapshots = [snapshot(_study(name)) for name in names]
     if as_json:
-        listed = [snapshot.to_json() for snapshot in snapshots]
+        listed = [seen.to_json() for seen in snapshots]
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
     elif study:
         Console().print(progress.render(snapshots[0]))
@@ -98,8 +118,8 @@ def export(study: str, rank: int, trial: int | None, metric: str | None, name: s
     """Write a trial's configuration to conf/experiment/NAME.yaml, for `sweep run +experiment=NAME`."""
     from sweep.results import export as exports
 
-    written = exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)
-    click.echo(exports.describe(written))
+    path = exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)
+    click.echo(exports.describe(path))
 
 
 @commands.command()

@@ -23,12 +23,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema  # noqa: F401 - registers the schemas
 from sweep import metrics
 from sweep.engine.errors import UserError
+from sweep.tracking.store import absolute
 
 CONFIG_PATH = "pkg://conf"
 CONFIG_NAME = "config"
@@ -75,6 +76,8 @@ def check(arguments: list[str], task: Any) -> Checked:
     for trial in trials:
         check_values(trial)
     check_paths(config)
+    if config.tracking.uri is not None:
+        absolute(config.tracking.uri)  # raises if MLflow has no such store
     return Checked(config, mode)
 
 
@@ -103,7 +106,7 @@ def _defaults(hydra: Hydra, name: str) -> DictConfig | None:
 
 def check_values(config: DictConfig) -> None:
     """Raises UserError unless every value of a composed configuration is within its bounds."""
-    task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     for key, allowed in unknown_keys(task):
         raise UserError(key, "a key that does not exist", nearest(key, allowed))
     try:
@@ -125,7 +128,7 @@ def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, li
     """Keys that `+` has added to a group whose schema does not have them, each with the keys that it has."""
     schema = OmegaConf.get_type(config)
     fields = [f.name for f in dataclasses.fields(schema)] if dataclasses.is_dataclass(schema) else None
-    for key in config:
+    for key in map(str, config):
         name = f"{prefix}{key}"
         if fields is not None and key not in fields:
             yield name, [f"{prefix}{known}" for known in fields]
@@ -193,6 +196,6 @@ def _flat_keys(config: Any, prefix: str = "") -> list[str]:
     for key in config:
         keys.append(f"{prefix}{key}")
         node = config._get_node(key)
-        if isinstance(node, DictConfig) and not isinstance(node, ListConfig) and not node._is_none():
+        if isinstance(node, DictConfig) and not node._is_none():
             keys += _flat_keys(node, f"{prefix}{key}.")
     return keys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import logging
 import math
 import os
 import time
@@ -24,6 +24,9 @@ from sweep.callbacks import StopOnDivergence, Validation
 from sweep.engine.trial import current_trial
 from sweep.scatter import save_scatter
 from sweep.verdict import print_verdict
+
+# A warm process builds a new graph for each trial, which TensorFlow takes for a mistake and warns about.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 _LOSSES = {
     Loss.mse: keras.losses.MeanSquaredError,
@@ -51,46 +54,45 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
         ValueError: if a value is wrong.
         RuntimeError: if TensorFlow already runs in this process with another number than `train.threads`.
     """
-    began = time.perf_counter()
     settings = cast(Config, OmegaConf.to_object(cfg))
     use_threads(settings.train.threads)
-    keras.backend.clear_session()
     keras.utils.set_random_seed(settings.seed % 2**32)
     try:
-        network = compiled_network(cfg, settings)
-        judged_on = evaluation_set(settings.evaluation, "validation")
-        judge = original_units(network, settings.data.target_scale)
-        how = settings.train
-        validation = Validation(
-            judge, judged_on, settings.objective.metric, how.validate_every, how.max_steps, how.batch_size
-        )
-        divergence = StopOnDivergence()
-        network.fit(training_batches(settings), epochs=1, shuffle=False, verbose=0, callbacks=[divergence, validation])
-
-        trial = current_trial()
-        trial.describe(
-            parameters=network.count_params(),
-            evaluation_digest=judged_on.digest,
-            best_step=validation.best_step,
-            seconds=round(time.perf_counter() - began, 3),
-        )
-        if divergence.diverged_at is not None or validation.best is None or validation.best_predictions is None:
-            trial.describe(diverged_at=divergence.diverged_at or how.max_steps)
-            return math.nan
-        print_verdict(validation.best, validation.best_predictions, judged_on, Console())
-        folder = output_folder(output_dir)
-        if folder is not None:
-            validation.restore_best()
-            judge.save(folder / "model.keras")
-            words = (
-                f"{network.name} network, {network.count_params():,} parameters, after {validation.best_step:,} steps"
-            )
-            save_scatter(judged_on.inverses, validation.best_predictions, folder / "scatter.png", words)
-            trial.attach(folder / "scatter.png", "plots")
-        return validation.objective
+        return _train(cfg, settings, output_folder(output_dir))
     finally:
-        keras.backend.clear_session()
-        gc.collect()  # graphs hold cycles: a process that runs hundreds of trials has to let them go
+        keras.backend.clear_session()  # a process that runs hundreds of trials has to let their graphs go
+
+
+def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
+    began = time.perf_counter()
+    how = settings.train
+    network = compiled_network(cfg, settings)
+    judge = original_units(network, settings.data.target_scale)
+    judged_on = evaluation_set(settings.evaluation, "validation")
+    validation = Validation(
+        judge, judged_on, settings.objective.metric, how.validate_every, how.max_steps, how.batch_size
+    )
+    divergence = StopOnDivergence()
+    network.fit(training_batches(settings), shuffle=False, verbose=0, callbacks=[divergence, validation])
+
+    trial = current_trial()
+    trial.describe(
+        parameters=network.count_params(),
+        evaluation_digest=judged_on.digest,
+        best_step=validation.best_step,
+        seconds=round(time.perf_counter() - began, 3),
+    )
+    if divergence.diverged_at is not None or validation.best is None or validation.best_predictions is None:
+        trial.describe(diverged_at=divergence.diverged_at or how.max_steps)
+        return math.nan
+    print_verdict(validation.best, validation.best_predictions, judged_on, Console())
+    if folder is not None:
+        validation.restore_best()
+        judge.save(folder / "model.keras")
+        words = f"{network.name}, {network.count_params():,} parameters, after {validation.best_step:,} steps"
+        save_scatter(judged_on.inverses, validation.best_predictions, folder / "scatter.png", words)
+        trial.attach(folder / "scatter.png", "plots")
+    return validation.objective
 
 
 def use_threads(threads: int | None) -> None:

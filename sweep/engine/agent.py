@@ -15,24 +15,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 import optuna
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
 from sweep.engine.lease import Lease
-from sweep.engine.outcome import Outcome
+from sweep.engine.outcome import Outcome, run_state
 from sweep.engine.process import Job, TrialProcess, pack
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import open_storage
 from sweep.engine.supervisor import STOP, agent_key
+from sweep.tracking.params import run_params
+
+if TYPE_CHECKING:
+    from sweep.tracking.runs import StudyRun
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class Plan:
         config: the master configuration of the sweep.
         space: what varies.
         settings: `hydra.sweeper`.
-        parent_run: id of the study's MLflow run, or None if nothing is tracked.
+        parent: the study's MLflow run, or None if nothing is tracked.
     """
 
     study: str
@@ -64,7 +68,7 @@ class Plan:
     config: DictConfig
     space: SearchSpace
     settings: DictConfig
-    parent_run: str | None
+    parent: StudyRun | None
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Agent:
         self._slots = [_Slot(i) for i in range(plan.settings.n_jobs)]
         self._cores = share_out(sorted(os.sched_getaffinity(0)), len(self._slots))
         self._setup = pack(plan.task, plan.hydra_context)
-        self._tracker = _tracker(plan, self._study)
+        self._tracker = plan.parent.tracker() if plan.parent is not None else None
 
     def run(self) -> None:
         """Fills the slots until the study has nothing left to do, or is told to stop."""
@@ -134,17 +138,21 @@ class Agent:
         slot.trial, slot.metrics, slot.facts = trial, {}, {}
         trial.set_user_attr("agent", self._lease.token)
         trial.set_user_attr("slot", slot.index)
+        name = f"{self._plan.study} {trial.number}"
         try:
             overrides = self._overrides(slot, trial)
             config = self._compose(trial.number, overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            self._begin_tracking(trial, None)
+            if self._tracker is not None:
+                self._tracker.begin(trial.number, name, {key: str(value) for key, value in trial.params.items()})
             self._finish(slot, outcomes.raised(error))
             return
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         trial.set_user_attr("overrides", overrides)
         trial.set_user_attr("output_dir", str(folder))
-        self._begin_tracking(trial, config)
+        if self._tracker is not None:
+            tags = {"sweep.output_dir": str(folder)}
+            self._tracker.begin(trial.number, name, run_params(config), tags, folder)
         job = Job(trial.number, config, len(self._study.directions), str(folder / "console.log"))
         try:
             if slot.process is None:
@@ -227,14 +235,10 @@ class Agent:
             log.warning("Trial %d failed: %s\n%s", trial.number, outcome.reason, outcome.traceback)
         if self._tracker is not None:
             value = outcome.values[0] if len(outcome.values) == 1 else None
-            self._tracker.end(trial.number, outcome.state, outcome.reason, outcome.traceback, value)
-
-    def _begin_tracking(self, trial: optuna.Trial, config: DictConfig | None) -> None:
-        if self._tracker is not None:
-            self._tracker.begin(trial.number, dict(trial.params), config)
+            self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, value)
 
 
-def run_agent(plan: Plan, config: DictConfig) -> None:
+def run_agent(plan: Plan, _config: DictConfig) -> None:
     """The task that the Hydra launcher is given: an agent, as a Hydra job of its own."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -273,11 +277,3 @@ def _instantiate(node: Any, **given: Any) -> Any:
         return None
     filled = {key: value for key, value in given.items() if key in node and node[key] is None}
     return hydra.utils.instantiate(node, **filled)
-
-
-def _tracker(plan: Plan, study: optuna.Study) -> Any:
-    if plan.parent_run is None:
-        return None
-    from sweep.tracking.runs import Tracker
-
-    return Tracker(plan.settings.tracking, plan.parent_run, study.study_name)

@@ -100,7 +100,7 @@ class Watch:
         if beat != record["beat"]:
             since = now
         self._seen[record["token"]] = (record["beat"], since)
-        return now - since < PATIENCE_SECONDS
+        return bool(now - since < PATIENCE_SECONDS)
 
 
 def is_local(record: dict[str, Any]) -> bool:

@@ -75,5 +75,10 @@ def stopped() -> Outcome:
     return Outcome("FAIL", reason="stopped: the study was interrupted", retry="always")
 
 
+def run_state(outcome: Outcome) -> str:
+    """What the tracker calls the end of a trial: like Optuna, but what was interrupted did not fail."""
+    return "STOPPED" if outcome.retry == "always" else outcome.state
+
+
 def _numbers(objectives: int) -> str:
     return "a number" if objectives == 1 else f"a sequence of {objectives} numbers"

@@ -61,7 +61,13 @@ class TrialProcess:
         mine, theirs = socket.socketpair()
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps([path or os.getcwd() for path in sys.path]), str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-c",
+                    _BOOT,
+                    json.dumps([path or str(Path.cwd()) for path in sys.path]),
+                    str(theirs.fileno()),
+                ],
                 env={**os.environ, **env},
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -98,7 +104,7 @@ def pack(task: Any, hydra_context: Any) -> bytes:
     """Pickles what every trial of an agent shares, for `TrialProcess`."""
     from hydra.core.singleton import Singleton
 
-    return cloudpickle.dumps((task, hydra_context, Singleton.get_state()))
+    return bytes(cloudpickle.dumps((task, hydra_context, Singleton.get_state())))
 
 
 def main() -> None:

@@ -89,7 +89,9 @@ class SearchSpace:
             try:
                 (override,) = parser.parse_overrides([line])
             except HydraException as error:
-                raise UserError(_key(line), repr(line.partition("=")[2]), f"Hydra's grammar: {_advice(error)}") from error
+                raise UserError(
+                    _key(line), repr(line.partition("=")[2]), f"Hydra's grammar: {_advice(error)}"
+                ) from error
             overrides[override.key_or_group + (f"@{override.package}" if override.package else "")] = override
         parameters: dict[str, Parameter] = {}
         fixed: list[str] = []
@@ -157,7 +159,11 @@ def _choices(override: Override) -> list[Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, QuotedString):
             return value.text
-        return value if value is None or isinstance(value, bool | int | float | str) else Override._get_value_element_as_str(value)
+        return (
+            value
+            if value is None or isinstance(value, bool | int | float | str)
+            else Override._get_value_element_as_str(value)
+        )
 
     choices = list(override.sweep_iterator(transformer=plain))
     if not choices:

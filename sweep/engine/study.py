@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -22,6 +22,8 @@ from sweep.engine.outcome import Outcome
 
 RETRY_OF = "retry_of"
 
+Direction = Literal["minimize", "maximize"]
+
 
 def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any = None) -> optuna.Study:
     """Opens a study that exists. Raises KeyError if it does not."""
@@ -31,7 +33,7 @@ def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any
 def create_or_resume(
     storage: BaseStorage,
     name: str,
-    directions: Sequence[str],
+    directions: Sequence[Direction],
     fixed: Mapping[str, Any],
     space: Mapping[str, str],
     seed: int | None,
@@ -49,7 +51,7 @@ def create_or_resume(
     Raises:
         UserError: if the study exists with another fixed configuration, search space or seed.
     """
-    identity = {"fixed": dict(fixed), "space": dict(space), "directions": list(directions)}
+    identity: dict[str, Any] = {"fixed": dict(fixed), "space": dict(space), "directions": list(directions)}
     try:
         study = load_study(storage, name)
     except KeyError:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
-from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
 
 from sweep.engine import study as studies
 from sweep.engine.agent import Plan, run_agent
@@ -24,9 +22,17 @@ from sweep.engine.errors import UserError
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import open_storage
 from sweep.engine.supervisor import Supervisor
-from sweep.results import leaderboard, progress
+from sweep.results import summary
+from sweep.results.progress import Progress
+
+if TYPE_CHECKING:
+    from sweep.tracking.runs import StudyRun
+    from sweep.tracking.store import Store
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 MAX_POINTS_CHECKED = 64
 """How many points of a search space are composed before a study starts."""
@@ -73,46 +79,73 @@ class StudySweeper:
         return [loader.load_sweep_config(self._config, point) for point in points(space)]
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs the study until its budget is spent, or somebody stops it."""
+        """Runs the study until its budget is spent, or somebody stops it.
+
+        Raises:
+            UserError: if what was asked for cannot be run; a study that was there is as it was.
+            SystemExit: with status 130, after Ctrl-C.
+        """
         self.check(arguments)
         settings, space = self._settings, self._space(arguments)
+        store = self._open_store()
         storage = open_storage(settings.storage, self._folder)
         fixed = studies.fixed_part(self._config, [*settings.identity_excludes, *space.parameters])
         study = studies.create_or_resume(
             storage, self._name, self._directions(), fixed, space.describe(), settings.seed
         )
-        with progress.Progress(study) as display:
-            supervisor = Supervisor(study, storage, settings.max_retries, display.refresh)
-            with supervisor:
-                added = studies.top_up(study, settings.n_trials)
-                for key in ("n_trials", "objective"):
-                    study.set_user_attr(key, settings[key])
-                study.set_user_attr("slots", settings.n_jobs)
-                log.info("Study %s: %d trials, %d of them new", self._name, settings.n_trials, added)
-                parent_run = self._open_run(study, space)
-                if studies.outstanding(study, settings.max_retries):
-                    self._launch(space, parent_run)
-        self._close(study, parent_run)
+        with (
+            Progress(study) as display,
+            Supervisor(study, storage, settings.max_retries, display.refresh) as supervisor,
+        ):
+            added = studies.top_up(study, settings.n_trials)
+            for key, value in {
+                "n_trials": settings.n_trials,
+                "objective": settings.objective,
+                "slots": settings.n_jobs,
+            }.items():
+                study.set_user_attr(key, value)
+            log.info("Study %s: %d trials, %d of them new", self._name, settings.n_trials, added)
+            parent = self._open_run(store, study, space)
+            if studies.outstanding(study, settings.max_retries):
+                with contextlib.suppress(KeyboardInterrupt):  # pressed twice: the agent has ended its trials
+                    self._launch(space, parent)
+        summary.close(study, self._folder, parent, settings.export)
         if supervisor.interrupted.is_set():
-            raise SystemExit(130)
+            raise SystemExit(INTERRUPTED)
 
-    def _directions(self) -> list[str]:
+    def _directions(self) -> list[studies.Direction]:
         direction = self._settings.direction
         listed = list(direction) if OmegaConf.is_list(direction) else [direction]
-        return [str(getattr(one, "name", one)) for one in listed]
+        return [cast("studies.Direction", str(getattr(one, "name", one))) for one in listed]
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         params = OmegaConf.to_container(self._settings.params, resolve=True)
-        assert isinstance(params, dict)
-        return SearchSpace.parse(arguments, params, self._config, self._context.config_loader)
+        return SearchSpace.parse(arguments, cast("dict[str, Any]", params), self._config, self._context.config_loader)
 
-    def _open_run(self, study, space):
-        return None
+    def _open_store(self) -> Store | None:
+        """The MLflow store, opened before anything else is made, so that one that does not answer costs nothing."""
+        tracking = self._settings.tracking
+        if not tracking.uri:
+            return None
+        from sweep.tracking.store import open_store
 
-    def _close(self, study, parent_run):
-        print("best", study.best_value, study.best_params)
+        return open_store(tracking.uri, tracking.experiment, Path(tracking.artifacts))
 
-    def _launch(self, space: SearchSpace, parent_run: str | None) -> None:
+    def _open_run(self, store: Store | None, study: optuna.Study, space: SearchSpace) -> StudyRun | None:
+        if store is None:
+            return None
+        from sweep.tracking.runs import study_run
+
+        settings = self._settings
+        params = {f"space/{key}": text for key, text in space.describe().items()}
+        params |= {key: str(settings[key]) for key in ("n_trials", "n_jobs", "objective", "max_retries")}
+        params |= {
+            key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]
+        }
+        params |= {"direction": ",".join(self._directions()), "seed": str(study.user_attrs["seed"])}
+        return study_run(store, self._name, study.user_attrs["id"], params)
+
+    def _launch(self, space: SearchSpace, parent: StudyRun | None) -> None:
         plan = Plan(
             study=self._name,
             storage=self._settings.storage,
@@ -122,7 +155,7 @@ class StudySweeper:
             config=self._config,
             space=space,
             settings=self._settings,
-            parent_run=parent_run,
+            parent=parent,
         )
         # An agent is a Hydra job too: it gets a folder apart from the trials', and none of the user's callbacks.
         launcher = Plugins.instance().instantiate_launcher(
@@ -146,4 +179,6 @@ def points(space: SearchSpace) -> Iterator[list[str]]:
 def check_name(name: str) -> None:
     """Raises UserError unless `name` can be a study's: it becomes a folder and a file."""
     if not name or name.startswith((".", "-")) or not all(c.isalnum() or c in "._-+= @," for c in name):
-        raise UserError("study.name", repr(name), "letters, digits and any of ._-+=@, and spaces, not beginning with . or -")
+        raise UserError(
+            "study.name", repr(name), "letters, digits, spaces and any of ._-+=@, with no . or - at its beginning"
+        )

@@ -1,8 +1,8 @@
 """What a task sees of the trial it runs in.
 
 A task says what it measured; whoever runs the task decides what becomes of it. In a study's trial process the events go
-up a pipe to the agent, in a single `sweep run` straight to the tracker, and anywhere else nowhere at all, so that a task
-that calls `current_trial()` runs unchanged without a study.
+up a pipe to the agent, in a single `sweep run` straight to the tracker, and anywhere else nowhere at all: a task that
+calls `current_trial()` runs unchanged without a study.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class TrialPruned(Exception):  # noqa: N818 - Optuna's name for it
     """Raised by `Trial.report` when the study's pruner gives the trial up. Let it pass."""
 
 
-def _nowhere(kind: str, payload: dict[str, Any]) -> bool:
+def _nowhere(_kind: str, _payload: dict[str, Any]) -> bool:
     return False
 
 

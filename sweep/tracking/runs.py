@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
 from sweep.tracking.params import run_params
+from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.store import Store, client, is_away, reason, shown
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
 from sweep.tracking.writer import create_run, end_run, log_all, source_tags
 
-__all__ = ["SingleRun", "StudyRun", "Tracker", "finish_study", "reconcile", "run_params", "single_run", "study_run"]
+__all__ = [
+    "SingleRun",
+    "StudyRun",
+    "Tracker",
+    "finish_study",
+    "reconcile",
+    "run_in",
+    "run_params",
+    "single_run",
+    "study_run",
+]
 
 log = logging.getLogger(__name__)
 
@@ -143,60 +152,6 @@ def finish_study(
         api.set_terminated(parent.run_id, status, now)
 
     return _patiently(finish, patience, f"the end of study {parent.study}")
-
-
-class SingleRun:
-    """A run that belongs to no study.
-
-    Attributes:
-        value: the objective; set it before the run ends.
-    """
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-        self.value: float | None = None
-
-    def send(self, kind: str, payload: dict[str, Any]) -> bool:
-        """Takes an event, as `sweep.engine.trial.Send`; never asks to stop."""
-        self._tracker.write(0, kind, payload)
-        return False
-
-
-@contextmanager
-def single_run(
-    store: Store,
-    name: str,
-    params: Mapping[str, str],
-    tags: Mapping[str, str] | None = None,
-    folder: str | Path | None = None,
-    patience: float = CLOSE_SECONDS,
-) -> Iterator[SingleRun]:
-    """A run for the length of a `with` block: FINISHED, FAILED after an exception, KILLED by Ctrl-C.
-
-    Args:
-        store: where.
-        name: what MLflow calls the run.
-        params: its params; see `run_params`.
-        tags: further tags.
-        folder: its output directory, whose `.hydra/*.yaml` are logged when it ends.
-        patience: how long to wait at the end for a store that is away, in seconds.
-    """
-    tracker = Tracker(store, tags={"sweep.kind": "run"})
-    run = SingleRun(tracker)
-    tracker.begin(0, name, params, tags, folder)
-    try:
-        yield run
-    except KeyboardInterrupt:
-        tracker.end(0, "STOPPED", "interrupted")
-        raise
-    except BaseException as error:
-        trace = "".join(traceback.format_exception(error))
-        tracker.end(0, "FAIL", f"exception: {type(error).__name__}: {error}", trace)
-        raise
-    else:
-        tracker.end(0, "COMPLETE", value=run.value)
-    finally:
-        tracker.close(patience)
 
 
 def _study_tags(study: str, study_id: str, kind: str) -> dict[str, str]:

@@ -75,10 +75,10 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         lock = artifacts.parent / "mlflow.lock" if path is None else path.with_name(path.name + ".lock")
+        load_mlflow()
         with _only_one(lock):
             if path is not None:
                 _use_wal(path)
-            load_mlflow()
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             # Made here rather than by a client, so that every artifact location derives from `artifacts`.

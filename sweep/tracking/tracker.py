@@ -44,6 +44,7 @@ class Tracker:
         self._parent = parent
         self._tags = dict(tags or {})
         self._backlog = Backlog()
+        self._time = 0
         self._in_hand = 0
         self._lost = 0
         self._hurry = False
@@ -130,7 +131,9 @@ class Tracker:
 
     def _put(self, number: int, kind: str, payload: dict[str, Any]) -> None:
         with self._changed:
-            self._backlog.append(Event(time.time_ns() // 1_000_000, number, kind, payload))
+            # An end is later than all else: of two points at one step and time, MLflow shows the larger.
+            self._time = max(time.time_ns() // 1_000_000, self._time + (kind == "end"))
+            self._backlog.append(Event(self._time, number, kind, payload))
             self._changed.notify_all()
         if not self._thread.is_alive():
             log.warning("The %s event of trial %d came after the tracker was closed", kind, number)

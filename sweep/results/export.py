@@ -1,0 +1,186 @@
+"""A trial's configuration as an ordinary Hydra experiment file, which a user reads, changes and runs."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml  # type: ignore[import-untyped]
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial
+
+from sweep.engine.errors import UserError
+from sweep.paths import checkout
+from sweep.results.leaderboard import number, objective_name, ranked
+
+NOT_EXPORTED = ("paths", "tracking", "storage", "study", "hydra")
+"""Keys of a configuration that say where and under which name something is kept, not what it is."""
+
+NOT_CHOSEN = ("experiment", "study", "tracking", "storage")
+"""Groups whose choice is not exported: an experiment's content is among the values."""
+
+_PACKAGES = ("sweep", "tensorflow", "keras", "numpy", "optuna")
+_NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*")
+
+
+def export(
+    study: optuna.Study,
+    destination: Path | None = None,
+    rank: int = 1,
+    trial: int | None = None,
+    metric: str | None = None,
+    name: str | None = None,
+) -> Path:
+    """Writes a trial's configuration to `experiment/NAME.yaml`, and returns the path.
+
+    Args:
+        study: the study.
+        destination: the configuration directory to write to; None is `conf/` of the checkout, or the current directory
+            if the package is installed without one.
+        rank: which trial: 1 is the best.
+        trial: number of a trial, instead of its rank.
+        metric: rank by this metric instead of the objective.
+        name: name of the experiment; the study's unless given.
+
+    Raises:
+        UserError: if there is no such trial, its output is gone, the name cannot be a file's, or a file of this name
+            was not exported from this study.
+    """
+    name = study.study_name.replace(" ", "-") if name is None else name
+    if not _NAME.fullmatch(name):
+        raise UserError("--name", repr(name), "letters, digits and any of _.+=@-, beginning with a letter or digit")
+    chosen = _choose(study, rank, trial, metric)
+    path = (destination or _default()).absolute() / "experiment" / f"{name}.yaml"
+    if path.exists() and _study_of(path) != study.study_name:
+        other = _study_of(path)
+        received = f"{name!r}, whose file {path} " + (f"is of study {other}" if other else "no study wrote")
+        raise UserError("--name", received, "the name of a new file, or of one that this study wrote")
+    text = _header(study, chosen, path) + _body(chosen)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+    return path
+
+
+def command(path: Path) -> str:
+    """The command that trains an exported configuration."""
+    return " ".join(["sweep", "run", *_where(path), f"+experiment={shlex.quote(path.stem)}"])
+
+
+def describe(path: Path) -> str:
+    """What to tell the user about an exported file."""
+    near = os.path.relpath(path)
+    shown = str(path) if near.startswith("..") else near
+    return f"{shown}\nTrain it again: {command(path)}"
+
+
+def _default() -> Path:
+    root = checkout()
+    return root / "conf" if root else Path.cwd()
+
+
+def _where(path: Path) -> list[str]:
+    """The option that lets Hydra find a file outside the package's own configuration."""
+    root = checkout()
+    folder = path.parents[1]
+    if root and folder == root / "conf":
+        return []
+    return ["--config-dir", "." if folder == Path.cwd() else shlex.quote(str(folder))]
+
+
+def _choose(study: optuna.Study, rank: int, trial: int | None, metric: str | None) -> FrozenTrial:
+    if trial is not None:
+        trials = study.get_trials(deepcopy=False)
+        if not 0 <= trial < len(trials):
+            raise UserError("--trial", trial, f"a number from 0 to {len(trials) - 1}" if trials else "none: no trials")
+        if "output_dir" not in trials[trial].user_attrs:
+            raise UserError("--trial", f"{trial}, which has not begun", "a trial that has begun")
+        return trials[trial]
+    best = ranked(study, metric)
+    if not 1 <= rank <= len(best):
+        raise UserError("--rank", rank, f"1 to {len(best)}" if best else "none yet: no trial is complete")
+    return best[rank - 1]
+
+
+def _study_of(path: Path) -> str | None:
+    """The study that an exported file names in its header; None if it names none."""
+    found = re.search(r"^# Study: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip() if found else None
+
+
+def _header(study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
+    attributes = trial.user_attrs
+    value = repr(trial.values[0]) if trial.values else "none"
+    reason = f" ({attributes['reason']})" if attributes.get("reason") else ""
+    metrics = {k: v for k, v in sorted(attributes.get("metrics", {}).items()) if math.isfinite(v)}
+    deleted = [text for text in attributes.get("overrides", []) if text.startswith("~")]
+    run = " ".join([command(path), *map(shlex.quote, deleted)])
+    lines = [
+        "@package _global_",
+        f"Study: {study.study_name}",
+        f"Trial: {trial.number}, {trial.state.name.lower()}{reason}",
+        f"Objective: {objective_name(study)} = {value}",
+        *(f"  {name} = {number(metric, 6)}" for name, metric in metrics.items()),
+        f"Seed: {attributes.get('seed', 'not set')}; threads: {attributes.get('threads', 'not set')}",
+        f"Exported: {date.today().isoformat()}, with {_versions()}",
+        f"Train it again: {run}",
+    ]
+    return "".join(f"# {' '.join(line.splitlines()) if line[0] != ' ' else line}\n" for line in lines) + "\n"
+
+
+def _versions() -> str:
+    installed = {name.metadata["Name"].lower() for name in metadata.distributions()}
+    return ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES if name in installed)
+
+
+def _body(trial: FrozenTrial) -> str:
+    folder = Path(trial.user_attrs["output_dir"], ".hydra")
+    config, hydra = _read(folder / "config.yaml", trial), _read(folder / "hydra.yaml", trial)
+    choices: Mapping[str, Any] = hydra["hydra"]["runtime"]["choices"]
+    appended = {text.lstrip("+").partition("=")[0] for text in trial.user_attrs.get("overrides", []) if text[0] == "+"}
+    appended |= {text.lstrip("+").partition("=")[0] for text in hydra["hydra"]["overrides"]["task"] if text[0] == "+"}
+    defaults = []
+    for group, choice in choices.items():
+        if group.split("@")[0] in NOT_CHOSEN or group.startswith("hydra/"):
+            continue
+        defaults.append({f"/{group}" if group in appended else f"override /{group}": choice})
+    values = {key: value for key, value in config.items() if key not in NOT_EXPORTED}
+    parts = [{"defaults": defaults}] if defaults else []
+    parts += [{key: value} for key, value in values.items()]
+    return "\n".join(yaml.dump(part, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) for part in parts)
+
+
+def _read(path: Path, trial: FrozenTrial) -> dict[str, Any]:
+    try:
+        content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        return dict(content)
+    except OSError as error:
+        raise UserError("--trial", f"{trial.number}, whose {path} cannot be read", "a trial with its output") from error
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Short lists in a line, everything else in a block; what Hydra would read as a number is one, or in quotes."""
+
+    def represent_list(self, data: list[Any]) -> Any:
+        flat = not any(isinstance(value, dict | list) for value in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flat)
+
+    def represent_str(self, data: str) -> Any:
+        try:
+            float(data)
+        except ValueError:
+            return super().represent_str(data)
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'")
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+_Dumper.add_representer(str, _Dumper.represent_str)

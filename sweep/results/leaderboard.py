@@ -1,0 +1,156 @@
+"""The trials of a study, best first."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from sweep.engine.errors import UserError
+from sweep.engine.study import first_attempt
+from sweep.metrics import better
+
+BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "within 5%"}
+"""Metrics that the table shows beside the objective, with their headings."""
+
+ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+"""The states in the order in which counts are shown."""
+
+
+def ranked(study: optuna.Study, metric: str | None = None) -> list[FrozenTrial]:
+    """The complete trials of a study, best first; equals in the order in which they began.
+
+    Args:
+        study: the study.
+        metric: what to rank by: a metric that trials have, or None for the objective. Trials whose value is missing or
+            not finite are left out.
+
+    Raises:
+        UserError: if no trial has this metric, or nothing says which way it is better.
+    """
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    values = {trial.number: _value(trial, study, metric) for trial in trials}
+    finite = [trial for trial in trials if math.isfinite(values[trial.number])]
+    if metric is not None and trials and not finite:
+        known = sorted({name for trial in trials for name in trial.user_attrs.get("metrics", {})})
+        raise UserError("--metric", metric, f"one of {', '.join([objective_name(study), *known])}")
+    down = _minimized(study, metric)
+    return sorted(finite, key=lambda trial: values[trial.number] if down else -values[trial.number])
+
+
+def objective_name(study: optuna.Study) -> str:
+    """What the study's objective is called."""
+    return str(study.user_attrs.get("objective", "objective"))
+
+
+def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Table:
+    """The best trials as a table, with the counts of all trials beneath.
+
+    Args:
+        study: the study.
+        top: how many trials to show.
+        metric: what to rank by; see `ranked`.
+
+    Raises:
+        UserError: as `ranked` does.
+    """
+    best = ranked(study, metric)[:top]
+    name = objective_name(study)
+    by = metric if metric not in (None, name) else None
+    beside = {key: label for key, label in BESIDE.items() if any(key in _metrics(trial) for trial in best)}
+    if by:
+        beside = {by: by.removeprefix("val/").replace("_", " "), **{k: v for k, v in beside.items() if k != by}}
+    params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
+    board = Table(
+        title=f"{study.study_name}: best by {by or name}",
+        caption=counts_line(states(study)),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    board.add_column("#", justify="right", style="dim")
+    board.add_column("trial", justify="right")
+    board.add_column("objective", justify="right", style="bold")
+    for heading in [*params.values(), *beside.values()]:
+        board.add_column(heading.replace("_", " "), justify="right", overflow="fold")
+    board.add_column("s", justify="right", style="dim")
+    for rank, trial in enumerate(best, 1):
+        value = trial.values[0] if trial.values else math.nan
+        cells = [str(rank), str(trial.number), number(value)]
+        cells += [number(trial.params.get(key, "")) for key in params]
+        cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
+        board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
+    return board
+
+
+def states(study: optuna.Study) -> Mapping[str, int]:
+    """How many trials are in which state; a trial that was run again is in the state of its last attempt."""
+    last = {first_attempt(trial): trial.state.name for trial in study.get_trials(deepcopy=False)}
+    return Counter(last.values())
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """Counts of states in a line, without those that are zero."""
+    return ", ".join(f"{counts[state]} {state.lower()}" for state in ORDER if counts.get(state)) or "no trials"
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """The last part of every key, or as many parts as it takes to tell it from the others."""
+    keys = list(keys)
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        tails = [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
+        alone = (tail for tail in tails if sum(_ends(other, tail) for other in keys) == 1)
+        names[key] = next(alone, key)
+    return names
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as tables show it: few digits, no needless ones. Anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:.{digits}g}"
+    return text.replace("e-0", "e-").replace("e+0", "e")
+
+
+def _ends(key: str, tail: str) -> bool:
+    return key == tail or key.endswith(f".{tail}")
+
+
+def _metrics(trial: FrozenTrial) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = trial.user_attrs.get("metrics", {})
+    return metrics
+
+
+def _value(trial: FrozenTrial, study: optuna.Study, metric: str | None) -> float:
+    if metric in (None, objective_name(study)):
+        values: Sequence[float] = trial.values or ()
+        return values[0] if values else math.nan
+    return float(_metrics(trial).get(str(metric), math.nan))
+
+
+def _minimized(study: optuna.Study, metric: str | None) -> bool:
+    if metric in (None, objective_name(study)):
+        return study.directions[0] == StudyDirection.MINIMIZE
+    if str(metric).endswith("loss"):
+        return True
+    try:
+        return better(str(metric)) == "minimize"
+    except ValueError as error:
+        raise UserError("--metric", metric, "a metric that is known to be better small or large") from error
+
+
+def _shown(metric: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1%}" if metric.endswith("pct") else number(value)

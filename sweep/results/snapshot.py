@@ -1,0 +1,158 @@
+"""How a study goes, in one look."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.engine.study import first_attempt
+from sweep.results.leaderboard import objective_name, states
+
+OPEN = (TrialState.RUNNING, TrialState.WAITING)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A running trial.
+
+    Attributes:
+        agent: token of its agent.
+        slot: the agent's slot that it runs in.
+        trial: its number.
+        step: of its last report, or None before that.
+        value: of its last report, if that was finite.
+        seconds: since it began.
+        speed: steps per second: step over seconds, until a display has seen two reports.
+    """
+
+    agent: str
+    slot: int
+    trial: int
+    step: int | None
+    value: float | None
+    seconds: float
+    speed: float | None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best complete trial so far."""
+
+    trial: int
+    value: float
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment.
+
+    Attributes:
+        name: of the study.
+        objective: what its value is called.
+        counts: trials by state (COMPLETE, PRUNED, FAIL, RUNNING, WAITING); one that was run again counts once.
+        n_trials: how many there will be.
+        slots: how many run at once, on each agent.
+        rows: the running ones, by agent and slot.
+        best: the best so far, or None.
+        elapsed: seconds during which at least one trial ran.
+        left: estimated seconds until the end; None before the first trial has ended.
+    """
+
+    name: str
+    objective: str
+    counts: Mapping[str, int]
+    n_trials: int
+    slots: int
+    rows: tuple[Row, ...]
+    best: Best | None
+    elapsed: float
+    left: float | None
+
+    @property
+    def done(self) -> int:
+        """How many trials have ended."""
+        return sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values that JSON has."""
+        plain: dict[str, Any] = json.loads(json.dumps({**asdict(self), "done": self.done}, default=str))
+        return plain
+
+
+def snapshot(study: optuna.Study) -> Snapshot:
+    """Looks at a study."""
+    trials = study.get_trials(deepcopy=False)
+    now = datetime.now()
+    counts = dict(states(study))
+    n_trials = max(int(study.user_attrs.get("n_trials", 0)), sum(counts.values()))
+    running = sorted((_row(trial, now) for trial in trials if trial.state == TrialState.RUNNING), key=_place)
+    slots = int(study.user_attrs.get("slots", 1))
+    return Snapshot(
+        name=study.study_name,
+        objective=objective_name(study),
+        counts=counts,
+        n_trials=n_trials,
+        slots=slots,
+        rows=tuple(running),
+        best=_best(study, trials),
+        elapsed=_elapsed(trials, now),
+        left=_left(trials, running, n_trials, slots),
+    )
+
+
+def _place(row: Row) -> tuple[str, int, int]:
+    return row.agent, row.slot, row.trial
+
+
+def _row(trial: FrozenTrial, now: datetime) -> Row:
+    seconds = max((now - trial.datetime_start).total_seconds(), 0.0) if trial.datetime_start else 0.0
+    step = max(trial.intermediate_values, default=None)
+    value = trial.intermediate_values[step] if step is not None else None
+    return Row(
+        agent=str(trial.user_attrs.get("agent", "")),
+        slot=int(trial.user_attrs.get("slot", 0)),
+        trial=trial.number,
+        step=step,
+        value=value if value is not None and math.isfinite(value) else None,
+        seconds=seconds,
+        speed=step / seconds if step and seconds else None,
+    )
+
+
+def _best(study: optuna.Study, trials: list[FrozenTrial]) -> Best | None:
+    values = {t.number: t.values[0] for t in trials if t.state == TrialState.COMPLETE and t.values}
+    if not values:
+        return None
+    pick = min if study.directions[0] == StudyDirection.MINIMIZE else max
+    number = pick(values, key=lambda key: values[key])
+    return Best(number, values[number], dict(trials[number].params))
+
+
+def _elapsed(trials: list[FrozenTrial], now: datetime) -> float:
+    """Length of the union of all trials' times: a study that lay still for a night did not take the night."""
+    spans = sorted((t.datetime_start, t.datetime_complete or now) for t in trials if t.datetime_start)
+    total, reached = timedelta(), datetime.min
+    for start, end in spans:
+        total += max(end - max(start, reached), timedelta())
+        reached = max(reached, end)
+    return total.total_seconds()
+
+
+def _left(trials: list[FrozenTrial], running: list[Row], n_trials: int, slots: int) -> float | None:
+    """The mean time of a trial, for what is left of every trial that has not ended, over the slots."""
+    ended = [t.duration.total_seconds() for t in trials if t.state.is_finished() and t.datetime_start and t.duration]
+    if not ended:
+        return None
+    mean = sum(ended) / len(ended)
+    closed = len({first_attempt(t) for t in trials} - {first_attempt(t) for t in trials if t.state in OPEN})
+    waiting = max(n_trials - closed - len(running), 0)
+    return (waiting * mean + sum(max(mean - row.seconds, 0.0) for row in running)) / max(slots, len(running), 1)

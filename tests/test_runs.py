@@ -1,0 +1,265 @@
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from sweep.engine.trial import Trial
+from sweep.tracking.params import run_params
+from sweep.tracking.runs import finish_study, reconcile, run_in, single_run, study_run
+from sweep.tracking.store import Store, client
+from sweep.tracking.tracker import Tracker
+from sweep.tracking.writer import legal
+
+
+def runs_of(store, kind="trial"):
+    """The runs of one kind, by trial number or name."""
+    found = client(store.uri).search_runs([store.experiment_id], f"tags.`sweep.kind` = '{kind}'")
+    return {int(r.data.tags["sweep.trial"]) if kind == "trial" else r.info.run_name: r for r in found}
+
+
+def points(store, run, name):
+    return [(p.step, p.value) for p in client(store.uri).get_metric_history(run.info.run_id, name)]
+
+
+def files(store, run, folder=None):
+    return sorted(f.path for f in client(store.uri).list_artifacts(run.info.run_id, folder))
+
+
+def test_a_trial_becomes_a_child_run_with_all_that_it_said(open_experiment, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # must not hijack
+    store = open_experiment("child")
+    parent = study_run(store, "quick", "id-1", {"n_trials": "1"})
+    folder = tmp_path / "0"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text("a: 1")
+    (folder / "scatter.png").write_text("a picture")
+    tracker = parent.tracker()
+    tracker.begin(0, "quick 0", {"model.depth": "3", "long": "x" * 7000, "odd?key": "1"}, {"mine": "yes"}, folder)
+    trial = Trial(0, lambda kind, payload: bool(tracker.write(0, kind, payload)))
+    trial.report(-0.5, step=10)
+    trial.log({"val/rmse": 2.0, "best/rmse": 2.0}, step=10)
+    trial.log({"val/rmse": 3.0, "best/rmse": 2.0}, step=20)
+    trial.describe(parameters=1234, network="dense")
+    trial.attach(folder / "scatter.png", "plots")
+    tracker.end(0, "COMPLETE", value=-0.6)
+    assert tracker.close() == 0
+
+    (run,) = runs_of(store).values()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "quick 0"
+    tags = run.data.tags
+    assert tags["mlflow.parentRunId"] == parent.run_id
+    assert (tags["sweep.study"], tags["sweep.study_id"], tags["sweep.trial"]) == ("quick", "id-1", "0")
+    assert (tags["sweep.state"], tags["mine"], tags["facts/network"]) == ("COMPLETE", "yes", "dense")
+    assert {"mlflow.user", "mlflow.source.name", "mlflow.source.type"} <= set(tags)
+    assert run.data.params["model.depth"] == "3"
+    assert run.data.params["odd_key"] == "1"
+    assert run.data.params["long"].endswith("… (cut: 7000 characters)")
+    assert run.data.metrics == {
+        **{"reported": -0.5, "val/rmse": 3.0, "best/rmse": 2.0},
+        **{"facts/parameters": 1234.0, "objective": -0.6},
+    }
+    assert points(store, run, "val/rmse") == [(10, 2.0), (20, 3.0)]
+    assert files(store, run) == ["config", "plots"]
+    assert files(store, run, "config") == ["config/config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("COMPLETE", "FINISHED"), ("PRUNED", "KILLED"), ("FAIL", "FAILED"), ("STOPPED", "KILLED")]
+)
+def test_only_a_complete_trial_is_finished(open_experiment, state, status):
+    store = open_experiment(f"ends {state}")
+    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    tracker.begin(0, "a run", {})
+    why, trace = ("", "") if state == "COMPLETE" else (f"because {state}", "Traceback: line 1")
+    tracker.end(0, state, why, trace)
+    assert tracker.close() == 0
+    run = runs_of(store, "run")["a run"]
+    assert run.info.status == status
+    assert run.info.end_time >= run.info.start_time
+    assert run.data.tags.get("sweep.reason", "") == why
+    assert files(store, run) == (["traceback.txt"] if trace else [])
+    assert trace in run.data.tags.get("mlflow.note.content", "")
+
+
+def test_what_is_not_finite_becomes_a_tag_and_the_last_finite_value_stays(open_experiment):
+    store = open_experiment("nonfinite")
+    with run_in(store, "a run", {}) as run:
+        trial = Trial(send=run.send)
+        trial.log({"train/loss": 0.5}, step=1)
+        for step, value in enumerate((math.nan, math.inf, -math.inf), 2):
+            trial.log({"train/loss": value}, step=step)
+            trial.report(value, step=step)
+        trial.describe(speed=math.nan)
+        run.value = math.nan
+    written = runs_of(store, "run")["a run"]
+    assert written.data.metrics == {"train/loss": 0.5}
+    assert points(store, written, "train/loss") == [(1, 0.5)]
+    assert written.data.tags["sweep.nonfinite/train/loss"] == "-inf at step 4"
+    assert written.data.tags["sweep.nonfinite/reported"] == "-inf at step 4"
+
+
+def test_any_number_of_points_is_written_and_the_last_best_value_is_the_one_shown(open_experiment):
+    store = open_experiment("many")
+    with run_in(store, "a run", {f"p{i}": str(i) for i in range(150)}) as run:
+        trial = Trial(send=run.send)
+        for step in range(2500):
+            trial.log({"train/loss": 1 / (step + 1)}, step=step)
+        trial.log({"best/rmse": 3.0}, step=2400)
+        trial.log({"best/rmse": 1.0}, step=1200)
+    written = runs_of(store, "run")["a run"]
+    assert points(store, written, "train/loss") == [(step, 1 / (step + 1)) for step in range(2500)]
+    assert written.data.metrics["best/rmse"] == 1.0
+    assert len(written.data.params) == 150
+
+
+def test_what_mlflow_refuses_is_counted_said_once_and_holds_nothing_up(open_experiment, caplog):
+    store = open_experiment("refused")
+    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    tracker.begin(0, "a run", {})
+    for step in range(20):
+        tracker.write(0, "metrics", {"values": {"a": 1.0}, "step": step})
+        tracker.write(0, "artifact", {"path": "/no/such/file", "folder": ""})
+    tracker.write(7, "metrics", {"values": {"a": 1.0}, "step": 0})  # never began
+    tracker.end(0, "COMPLETE")
+    assert tracker.close() == 21
+    run = runs_of(store, "run")["a run"]
+    assert run.info.status == "FINISHED"
+    assert len(points(store, run, "a")) == 20
+    said = [record.message for record in caplog.records if "refused" in record.message]
+    assert len(said) == 2
+    assert "/no/such/file" in said[0]
+    assert any("21 events are not in MLflow" in record.message for record in caplog.records)
+
+
+def test_a_store_that_never_answers_costs_no_more_than_the_time_given(unused_port, caplog):
+    tracker = Tracker(Store(f"http://me:secret@127.0.0.1:{unused_port}", "sweep", "1"))
+    tracker.begin(0, "a run", {})
+    tracker.write(0, "metrics", {"values": {"a": 1.0}, "step": 0})
+    tracker.end(0, "COMPLETE")
+    assert not tracker.flush(0.01)
+    assert tracker.close(0.1) == 3
+    assert "secret" not in caplog.text
+    assert sum("is away" in record.message for record in caplog.records) <= 1
+
+
+def test_a_study_that_goes_on_keeps_its_run(open_experiment):
+    store = open_experiment("resume")
+    parent = study_run(store, "quick", "id-2", {"n_trials": "12", "sampler": "tpe"})
+    other = study_run(store, "quick", "id-3", {})
+    note = Path(store.uri.removeprefix("sqlite:///")).with_name("board.csv")
+    note.write_text("1,2")
+    assert finish_study(parent, "FINISHED", {"best/objective": -1.0}, [(note, "results")], "# A study")
+    first = client(store.uri).get_run(parent.run_id)
+    assert first.info.status == "FINISHED"
+    assert first.data.metrics == {"best/objective": -1.0}
+    assert first.data.tags["mlflow.note.content"] == "# A study"
+    assert files(store, first, "results") == ["results/board.csv"]
+
+    again = study_run(store, "quick", "id-2", {"n_trials": "20", "sampler": "tpe", "pruner": "median"})
+    assert again == parent != other
+    run = client(store.uri).get_run(parent.run_id)
+    assert run.info.status == "RUNNING"
+    assert run.data.params == {"n_trials": "12", "sampler": "tpe", "pruner": "median"}
+    assert run.data.tags["sweep.now.n_trials"] == "20"
+
+
+KILLED = """
+import json, os, sys, time
+from sweep.tracking.runs import StudyRun
+from sweep.tracking.store import Store
+store = Store(*json.loads(sys.argv[1]))
+tracker = StudyRun(store, sys.argv[2], "quick", "id-4").tracker()
+for number in range(3):
+    tracker.begin(number, f"quick {number}", {}, folder=sys.argv[3])
+    tracker.write(number, "metrics", {"values": {"val/rmse": 1.5}, "step": 1})
+assert tracker.flush()
+print("written", flush=True)
+time.sleep(600)
+"""
+
+
+def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experiment, tmp_path):
+    store = open_experiment("killed")
+    parent = study_run(store, "quick", "id-4", {})
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("a: 1")
+    place = json.dumps([store.uri, store.experiment, store.experiment_id])
+    command = [sys.executable, "-c", KILLED, place, parent.run_id, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout.readline() == "written\n"
+        agent.send_signal(signal.SIGKILL)
+    states = {0: ("FAIL", "orphan: its agent is gone"), 1: ("PRUNED", "pruned at step 1"), 99: ("COMPLETE", "")}
+    assert reconcile(parent, states) == 2
+    assert reconcile(parent, states) == 0
+    runs = runs_of(store)
+    assert {n: r.info.status for n, r in runs.items()} == {0: "FAILED", 1: "KILLED", 2: "RUNNING"}
+    assert runs[0].data.tags["sweep.reason"] == "orphan: its agent is gone"
+    assert runs[0].data.metrics == {"val/rmse": 1.5}
+    assert files(store, runs[0], "config") == ["config/config.yaml"]
+
+
+def test_a_store_that_is_gone_does_not_break_the_end_of_a_study(open_experiment, unused_port, caplog):
+    store = Store(f"http://127.0.0.1:{unused_port}", "sweep", "1")
+    parent = study_run(open_experiment("gone"), "quick", "id-5", {})
+    gone = type(parent)(store, parent.run_id, "quick", "id-5")
+    assert not finish_study(gone, patience=0.1)
+    assert reconcile(gone, {0: ("COMPLETE", "")}, patience=0.1) == 0
+    assert "MLflow has not got the end of study quick" in caplog.text
+
+
+def test_a_single_run_ends_as_its_task_did(open_experiment):
+    store = open_experiment("single")
+    with run_in(store, "good", {"a": "1"}) as run:
+        run.value = 0.25
+    with pytest.raises(ZeroDivisionError), run_in(store, "bad", {}):
+        _ = 1 / 0
+    with pytest.raises(KeyboardInterrupt), run_in(store, "stopped", {}):
+        raise KeyboardInterrupt
+    runs = runs_of(store, "run")
+    statuses = {name: run.info.status for name, run in runs.items()}
+    assert statuses == {"good": "FINISHED", "bad": "FAILED", "stopped": "KILLED"}
+    assert runs["good"].data.metrics == {"objective": 0.25}
+    assert runs["bad"].data.tags["sweep.reason"] == "exception: ZeroDivisionError: division by zero"
+    assert "mlflow.parentRunId" not in runs["good"].data.tags
+
+
+def test_nothing_is_tracked_where_no_store_is_named():
+    with single_run(OmegaConf.create({"tracking": {"uri": None}})) as run:
+        assert run.send("metrics", {"values": {"a": 1.0}, "step": 0}) is False
+
+
+def test_params_are_flat_resolved_and_without_places(compose):
+    params = run_params(compose("optimizer.learning_rate=1e-3", "data.entry_range=[-1,1]"))
+    assert params["optimizer.learning_rate"] == "0.001"
+    assert params["log10_learning_rate"] == "-3.0"
+    assert params["data.entry_range"] == "[-1.0, 1.0]"
+    assert params["model.depth"] == "3"
+    assert params["train.loss"] == "mse"
+    assert params["train.threads"] == "null"
+    assert not [key for key in params if key.partition(".")[0] in ("paths", "tracking", "storage", "hydra")]
+
+
+def test_params_that_cannot_be_resolved_are_as_written():
+    config = OmegaConf.create({"a": "???", "b": "${nowhere}", "c": {}, "d": [1, {"e": None}], "f": True})
+    assert run_params(config) == {"a": "???", "b": "${nowhere}", "c": "{}", "d": '[1, {"e": null}]', "f": "true"}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("val/rmse", "val/rmse"),
+        ("a//../b", "a/b"),
+        ("/a", "a"),
+        ("", "_"),
+        ("db@x=1%", "db_x_1_"),
+        ("x" * 300, "x" * 250),
+    ],
+)
+def test_names_become_such_as_mlflow_takes(name, taken):
+    assert legal(name) == taken
