@@ -128,7 +128,9 @@ def ui(port: int) -> None:
     """Open this project's runs in the MLflow UI, on this machine only. Ends with Ctrl-C."""
     from sweep.tracking.server import serve
 
-    serve(_paths(), port)
+    paths = _paths()
+    pages = [_study(name).user_attrs.get("page", "") for name in paths.studies()[-1:]]
+    sys.exit(serve(paths, port, "".join(pages), click.echo))
 
 
 def _paths() -> Paths:

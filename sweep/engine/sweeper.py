@@ -143,7 +143,9 @@ class StudySweeper:
             key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]
         }
         params |= {"direction": ",".join(self._directions()), "seed": str(study.user_attrs["seed"])}
-        return study_run(store, self._name, study.user_attrs["id"], params)
+        run = study_run(store, self._name, study.user_attrs["id"], params)
+        study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
+        return run
 
     def _launch(self, space: SearchSpace, parent: StudyRun | None) -> None:
         plan = Plan(

@@ -1,70 +1,73 @@
-"""MLflow's UI of a project's own store."""
+"""`sweep ui`: MLflow's own server on this project's stores, for this machine alone."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
-import sys
 import time
-from typing import TYPE_CHECKING
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 
 from sweep.engine.errors import UserError
-from sweep.tracking.store import open_store, server_command, server_environment
+from sweep.paths import Paths
+from sweep.tracking.store import server_command, server_environment
 
-if TYPE_CHECKING:
-    from sweep.paths import Paths
-
+HOST = "127.0.0.1"
 START_SECONDS = 60.0
-"""How long a server may take until it answers."""
-
-STOP_SECONDS = 10.0
-"""How long a server may take to stop."""
+"""How long the server may take until it answers."""
 
 
-def serve(paths: Paths, port: int) -> None:
-    """Serves the UI on this machine until Ctrl-C.
+def serve(paths: Paths, port: int, page: str, say: Callable[[str], None]) -> int:
+    """Serves the UI until Ctrl-C, or until the server ends; returns its exit status.
+
+    Args:
+        paths: whose stores.
+        port: where to listen, on the loopback interface only.
+        page: the part of the address after `#` that is announced, such as the newest study's run.
+        say: takes what the user is told.
 
     Raises:
-        UserError: if the port is taken, the store cannot be opened, or the server does not start.
+        UserError: if there is nothing to show yet, or the port is taken.
     """
+    if not paths.database.exists():
+        raise UserError("sweep ui", f"no runs in {paths.mlruns}", "a project with runs: `sweep run` makes one")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((HOST, port))
         except OSError as error:
-            raise UserError("--port", f"{port}, which is in use", "a free port") from error
-    uri = f"sqlite:///{paths.database}"
-    store = open_store(uri, "sweep", paths.artifacts)
-    server = subprocess.Popen(server_command(uri, paths.artifacts, port), env=server_environment())
+            raise UserError("--port", f"{port}, which is in use", "a free port, as in --port 5001") from error
+    command = server_command(f"sqlite:///{paths.database}", paths.artifacts, port)
+    # Its own session: MLflow starts workers, which have to end with it.
+    process = subprocess.Popen(
+        command, env=dict(server_environment()), start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    address = f"http://{HOST}:{port}/"
     try:
-        _wait_for(server, port)
-        sys.stdout.write(f"\nhttp://127.0.0.1:{port}/#/experiments/{store.experiment_id}  (Ctrl-C ends it)\n\n")
-        sys.stdout.flush()
-        server.wait()
+        if not _answers(process, address):
+            raise UserError("sweep ui", "a server that did not start", f"what `{' '.join(command)}` says")
+        say(f"MLflow: {address}{'#' + page if page else ''}  (Ctrl-C ends it)")
+        return process.wait()
     except KeyboardInterrupt:
-        pass  # the terminal sent it to the server too
+        return 0
     finally:
-        stop(server)
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """Stops a server and waits for its end."""
-    if server.poll() is None:
-        server.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
-            server.wait(STOP_SECONDS)
+            process.wait(10)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
+def _answers(process: subprocess.Popen[bytes], address: str) -> bool:
+    """Waits until the server answers; False if it ended, or took too long."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise UserError("sweep ui", f"a server that ended with status {server.returncode}", "see its message above")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(address + "health", timeout=2):
+            return True
         time.sleep(0.2)
-    raise UserError("sweep ui", f"a server that did not answer in {START_SECONDS:.0f} s", "another --port")
+    return False
