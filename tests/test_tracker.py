@@ -137,7 +137,7 @@ def forgetful(server):
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_PUT = do_PATCH = do_POST
+        do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815
 
         def log_message(self, *_):
             pass

@@ -155,10 +155,9 @@ class Tracker:
                 self._backlog.give_back(left)
                 self._in_hand = 0
                 self._changed.notify_all()
-            delay = min(max(2 * delay, _BACK_OFF[0]), _BACK_OFF[1]) if left else 0.0
-            if self._away and not left:
-                self._away = False
-                log.info("MLflow at %s answers again; what had waited is written", shown(self._store.uri))
+            if not left:
+                self._answered()
+            delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
 
     def _next(self, delay: float) -> list[Event]:
         """The next events, after `delay` seconds; none once the tracker is closed and done, or out of time."""
@@ -218,6 +217,7 @@ class Tracker:
             if is_away(silence):
                 self._warn(error)
                 return True
+        self._answered()
         self._tries[number] = self._tries.get(number, 0) + 1
         return self._tries[number] <= _PATIENCE
 
@@ -226,6 +226,11 @@ class Tracker:
         if not self._away:
             self._away = True
             log.warning("MLflow at %s is away (%s); events wait, trials go on", shown(self._store.uri), reason(error))
+
+    def _answered(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("MLflow at %s answers again; what had waited is being written", shown(self._store.uri))
 
     def _refused(self, event: Event, error: Exception) -> None:
         """Counts an event that will never be written, and says so: in full once a run."""
