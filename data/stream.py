@@ -76,7 +76,8 @@ def stream(
             tf.reshape(tf.cast(inverses, tf.float32), [steps_per_block, batch_size, size * size]),
         )
 
-    blocks = tf.data.Dataset.range(start // steps_per_block, np.iinfo(np.int64).max)
+    end = np.iinfo(np.int64).max if steps is None else -(-(start + steps) // steps_per_block)
+    blocks = tf.data.Dataset.range(start // steps_per_block, end)
     plain = tf.autograph.experimental.do_not_convert  # graph operations already: saves the trace some time
     threads = _threads()
     options = tf.data.Options()

@@ -5,10 +5,9 @@ from typing import Any
 
 import optuna
 import pytest
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

@@ -232,7 +232,7 @@ class Agent:
         if not told:
             log.warning("Trial %d was closed by someone else before it ended here", trial.number)
         if outcome.state == "FAIL":
-            log.warning("Trial %d failed: %s\n%s", trial.number, outcome.reason, outcome.traceback)
+            log.warning("Trial %d failed: %s", trial.number, outcome.traceback or outcome.reason)
         if self._tracker is not None:
             value = outcome.values[0] if len(outcome.values) == 1 else None
             self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, value)

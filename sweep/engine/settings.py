@@ -42,7 +42,7 @@ class Settings:
 
     _target_: str = ""
     _recursive_: bool = False
-    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "median"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": "tpe"}, {"pruner": "median"}])
     sampler: Any = None
     pruner: Any = None
     direction: Any = "minimize"

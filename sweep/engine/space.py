@@ -209,4 +209,4 @@ def _is_int(config: DictConfig, key: str) -> bool:
     """Whether the configuration types this key as an integer."""
     parent_key, _, name = key.rpartition(".")
     parent = OmegaConf.select(config, parent_key, throw_on_missing=False) if parent_key else config
-    return isinstance(parent, DictConfig) and isinstance(parent._get_node(name), IntegerNode)
+    return isinstance(parent, DictConfig) and isinstance(parent._get_node(name, validate_access=False), IntegerNode)

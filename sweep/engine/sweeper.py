@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 import optuna
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sweep.engine import study as studies
 from sweep.engine.agent import Plan, run_agent
 from sweep.engine.errors import UserError
+from sweep.engine.explain import explain
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import open_storage
 from sweep.engine.supervisor import Supervisor
@@ -76,7 +79,10 @@ class StudySweeper:
                 "at least one, as in study=quickstart or 'model.width=range(16,257,16)'; a single run is without -m",
             )
         loader = self._context.config_loader
-        return [loader.load_sweep_config(self._config, point) for point in points(space)]
+        try:
+            return [loader.load_sweep_config(self._config, point) for point in points(space)]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, self._config) from error
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study until its budget is spent, or somebody stops it.

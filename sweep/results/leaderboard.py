@@ -17,7 +17,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.study import first_attempt
 from sweep.metrics import better
 
-BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "within 5%"}
+BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
 """Metrics that the table shows beside the objective, with their headings."""
 
 ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
@@ -72,19 +72,19 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
         title=f"{study.study_name}: best by {by or name}",
         caption=counts_line(states(study)),
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+        padding=0,
+        show_edge=False,
     )
     board.add_column("#", justify="right", style="dim")
     board.add_column("trial", justify="right")
-    board.add_column("objective", justify="right", style="bold")
+    board.add_column("value", justify="right", style="bold")
     for heading in [*params.values(), *beside.values()]:
         board.add_column(heading.replace("_", " "), justify="right", overflow="fold")
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
         cells = [str(rank), str(trial.number), number(value)]
-        cells += [number(trial.params.get(key, "")) for key in params]
+        cells += [number(trial.params.get(key, ""), 3) for key in params]
         cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board
@@ -119,8 +119,10 @@ def number(value: Any, digits: int = 4) -> str:
         return str(value)
     if isinstance(value, int):
         return str(value)
-    text = f"{value:.{digits}g}"
-    return text.replace("e-0", "e-").replace("e+0", "e")
+    if value and not 1e-2 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+    return f"{value:.{digits}g}"
 
 
 def _ends(key: str, tail: str) -> bool:

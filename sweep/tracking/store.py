@@ -195,10 +195,11 @@ def server_command(uri: str, artifacts: Path, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", uri, "--artifacts-destination", str(artifacts.absolute())),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
 
 
 def server_environment() -> Mapping[str, str]:
     """The environment in which to run `server_command`."""
-    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Jobs are for judging language models: ten processes and 10 s that a sweep has no use for.
+    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

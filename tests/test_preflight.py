@@ -1,0 +1,121 @@
+"""Bad input to `sweep run`: one message, status 2, nothing created."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "sweep", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "SWEEP_ROOT": str(root), "COLUMNS": "200", **environment},
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model.dpeth=3"], ["model.dpeth", "did you mean model.depth?"]),
+        (["+model.dpeth=3"], ["model.dpeth", "did you mean model.depth?"]),
+        (["sede=3"], ["sede", "did you mean seed?"]),
+        (["modle=dense"], ["modle", "did you mean model?"]),
+        (["model=dens"], ["model", "'dens'", "dense, residual", "did you mean dense?"]),
+        (["+experiment=anwser"], ["experiment", "did you mean answer?"]),
+        (["model.width=wide"], ["model.width", "'wide'", "an integer"]),
+        (["optimizer.learning_rate=fast"], ["optimizer.learning_rate", "'fast'", "a number"]),
+        (["train.loss=mes"], ["train.loss", "'mes'", "mse, mae, huber"]),
+        (["model.width=0"], ["model.width", "got 0", "at least 1"]),
+        (["model.depth=-1"], ["model.depth", "got -1"]),
+        (["model.activation=rleu"], ["model.activation", "rleu", "relu"]),
+        (["data.entry_range=[2,-2]"], ["data.entry_range", "[2.0, -2.0]", "low < high"]),
+        (["data.entry_range=[1,2,3]"], ["data.entry_range", "a pair"]),
+        (["data.entry_range=[-inf,2]"], ["data.entry_range", "finite"]),
+        (["data.determinant.value=1000"], ["data.determinant.value", "1000.0", "at least 0.1%"]),
+        (["evaluation.determinant.value=1000"], ["evaluation.determinant.value", "at least 0.1%"]),
+        (["data.target_scale=0"], ["data.target_scale", "above 0"]),
+        (["data.matrix_size=2"], ["evaluation.matrix_size", "got 3", "which is 2"]),
+        (["objective.metric=val/rsme"], ["objective.metric", "did you mean val/rmse?"]),
+        (["objective.metric=val/r2"], ["objective.direction", "maximize"]),
+        (["tracking.uri=somewhere"], ["tracking.uri", "somewhere", "sqlite:///"]),
+        (["model.width=64,128"], ["model.width", "-m"]),
+        (["model.width=[1"], ["[1"]),
+        (["--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
+        (["-m"], ["the search space", "study=quickstart"]),
+        (["-m", "model.dpeth=range(1,4)"], ["model.dpeth", "did you mean model.depth?"]),
+        (["-m", "model.width=range(9,3)"], ["model.width", "range(9,3)", "start must come before stop"]),
+        (["-m", "model.width=range(0,65,16)"], ["model.width", "got 0", "at least 1"]),
+        (["-m", "data.entry_range=choice([-1,1],[3,2])"], ["data.entry_range", "[3.0, 2.0]"]),
+        (["-m", "study=quickstart", "study.name=a/b"], ["study.name", "'a/b'"]),
+        (["-m", "study=quikstart"], ["study", "did you mean quickstart?"]),
+        (["-m", "study=quickstart", "hydra.sweeper.n_trails=3"], ["n_trails", "did you mean hydra.sweeper.n_trials?"]),
+        (["-m", "study=quickstart", "hydra.sweeper.n_trials=few"], ["hydra.sweeper.n_trials", "'few'", "an integer"]),
+    ],
+)
+def test_bad_input_is_one_message_with_status_2_and_creates_nothing(
+    tmp_path: Path, arguments: list[str], said: list[str]
+) -> None:
+    result = sweep(tmp_path, "run", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    for text in said:
+        assert text in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_stores_should_be(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("mine")
+    for arguments in (["run"], ["run", "-m", "study=quickstart"]):
+        result = sweep(tmp_path, *arguments)
+        assert result.returncode == 2
+        assert "paths.mlruns" in result.stderr
+        assert "is a file" in result.stderr
+    assert (tmp_path / "mlruns").read_text() == "mine"
+
+
+def test_an_experiment_file_with_a_wrong_key_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("# @package _global_\nmodel:\n  widht: 3\n")
+    result = sweep(tmp_path, "run", "--config-dir", ".", "+experiment=mine")
+    assert result.returncode == 2
+    assert "model.widht" in result.stderr
+    assert "did you mean model.width?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "nothing"], "'nothing'"),
+        (["export", "nothing"], "study=quickstart"),
+        (["export"], "STUDY"),
+        (["export", "nothing", "--rank", "0"], "--rank"),
+        (["stop", "nothing"], "'nothing'"),
+        (["ui"], "no runs"),
+        (["ui", "--port", "99999"], "--port"),
+        (["trian"], "trian"),
+    ],
+)
+def test_the_other_commands_say_what_is_wrong_too(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = sweep(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_tells_creates_nothing(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["run", "--help"], ["run", "--cfg", "job"], ["run", "--info"], ["status"]):
+        result = sweep(tmp_path, *arguments)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout
+    assert list(tmp_path.iterdir()) == []
