@@ -41,10 +41,15 @@ def run(arguments: tuple[str, ...]) -> None:
     import hydra
 
     from sweep import preflight
+    from sweep.engine.errors import UserError
 
     preflight.check(list(arguments), task)
     sys.argv = ["sweep run", *arguments]
-    hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)(task)()
+    application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
+    try:
+        application(task)()
+    except SystemExit as end:  # Hydra has said what was wrong, but knows only status 1
+        raise SystemExit(EXIT_USER_ERROR) if isinstance(end.__context__, UserError) else end
 
 
 def task(config: DictConfig) -> float:
@@ -61,7 +66,8 @@ def task(config: DictConfig) -> float:
 
     with single_run(config) as tracked, running(Trial(send=tracked.send)):
         tracked.value = train(config)
-        return tracked.value
+    click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
+    return tracked.value
 
 
 @contextmanager
