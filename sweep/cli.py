@@ -49,7 +49,9 @@ def run(arguments: tuple[str, ...]) -> None:
     try:
         application(task)()
     except SystemExit as end:  # Hydra has said what was wrong, but knows only status 1
-        raise SystemExit(EXIT_USER_ERROR) if isinstance(end.__context__, UserError) else end
+        if isinstance(end.__context__, UserError):
+            raise SystemExit(EXIT_USER_ERROR) from end
+        raise
 
 
 def task(config: DictConfig) -> float:

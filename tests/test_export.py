@@ -56,7 +56,7 @@ def run(study, compose_all, tmp_path):
 
 def task_part(config):
     return OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [k for k in config if k not in NOT_EXPORTED]), resolve=True
+        OmegaConf.masked_copy(config, [k for k in config if k not in NOT_EXPORTED]), resolve=True, enum_to_str=True
     )
 
 
@@ -94,13 +94,18 @@ def test_an_exported_file_says_where_it_is_from_and_reads_like_one_of_ours(study
         assert word not in text.split("\n\n", 1)[1]
 
 
-def test_an_experiment_and_a_deleted_key_are_kept_in_view(study, run, compose_all, tmp_path):
-    run(-0.7, "+experiment=answer", "~schedule.final", "model.depth=2")
-    path = export(study, tmp_path / "conf", name="mine")
-    assert f"{command(path)} '~schedule.final'" in path.read_text()
-    again = compose_all("+experiment=mine", "~schedule.final")
-    assert task_part(again) == task_part(compose_all("+experiment=answer", "~schedule.final", "model.depth=2"))
+def test_the_content_of_an_experiment_is_among_the_values(study, run, compose_all, tmp_path):
+    run(-0.7, "+experiment=answer", "model.depth=2")
+    export(study, tmp_path / "conf", name="mine")
+    again = compose_all("+experiment=mine")
+    assert task_part(again) == task_part(compose_all("+experiment=answer", "model.depth=2"))
     assert again.optimizer.learning_rate == 1e-5
+
+
+def test_a_deleted_key_is_in_the_command_because_a_file_cannot_delete(study, run, tmp_path):
+    run(-0.7, overrides=["model.depth=2", "~extra.key"])
+    path = export(study, tmp_path / "conf")
+    assert f"{command(path)} '~extra.key'" in path.read_text()
 
 
 def test_rank_trial_and_metric_choose(study, run, tmp_path):

@@ -6,14 +6,14 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml  # type: ignore[import-untyped]
+import yaml
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
@@ -148,8 +148,9 @@ def _body(trial: FrozenTrial) -> str:
     choices: Mapping[str, Any] = hydra["hydra"]["runtime"]["choices"]
     appended = {text.lstrip("+").partition("=")[0] for text in trial.user_attrs.get("overrides", []) if text[0] == "+"}
     appended |= {text.lstrip("+").partition("=")[0] for text in hydra["hydra"]["overrides"]["task"] if text[0] == "+"}
+    order = [*config, *choices]  # as the values below: Hydra lists its choices from the last to the first
     defaults = []
-    for group, choice in choices.items():
+    for group, choice in sorted(choices.items(), key=lambda item: order.index(item[0])):
         if group.split("@")[0] in NOT_CHOSEN or group.startswith("hydra/"):
             continue
         defaults.append({f"/{group}" if group in appended else f"override /{group}": choice})
@@ -167,10 +168,13 @@ def _read(path: Path, trial: FrozenTrial) -> dict[str, Any]:
         raise UserError("--trial", f"{trial.number}, whose {path} cannot be read", "a trial with its output") from error
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+class _Dumper(yaml.SafeDumper):
     """Short lists in a line, everything else in a block; what Hydra would read as a number is one, or in quotes."""
 
-    def represent_list(self, data: list[Any]) -> Any:
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ARG002
+        return super().increase_indent(flow, False)
+
+    def represent_list(self, data: Iterable[Any]) -> Any:
         flat = not any(isinstance(value, dict | list) for value in data)
         return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flat)
 

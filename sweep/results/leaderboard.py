@@ -79,7 +79,8 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     board.add_column("trial", justify="right")
     board.add_column("value", justify="right", style="bold")
     for heading in [*params.values(), *beside.values()]:
-        board.add_column(heading.replace("_", " "), justify="right", overflow="fold")
+        words = heading.replace("_", " ")
+        board.add_column(words, justify="right", overflow="fold", min_width=max(map(len, words.split())))
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
@@ -155,4 +156,4 @@ def _minimized(study: optuna.Study, metric: str | None) -> bool:
 def _shown(metric: str, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1%}" if metric.endswith("pct") else number(value)
+    return f"{value:.1%}" if metric.endswith("pct") else number(value, 3)
