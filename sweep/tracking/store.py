@@ -24,6 +24,9 @@ REQUEST_SECONDS = 20
 
 ALLOWED_URIS = "sqlite:///PATH, the URL of another database (postgresql://…) or of an MLflow server (http://…)"
 
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""The tag by which MLflow's UI shows an experiment's runs and charts, not traces of language models."""
+
 _SQLITE = "sqlite:///"
 _AWAY = {401, 403, 408, 429, 499}  # with all of 500 and above: worth another try
 
@@ -61,7 +64,7 @@ def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
         return _open_database(uri, experiment, artifacts.absolute())
     try:
         api = client(uri)
-        return Store(uri, experiment, _experiment_id(api, experiment))
+        return Store(uri, experiment, _experiment_id(api, experiment, _KIND))
     except UserError:
         raise
     except Exception as error:
@@ -79,10 +82,12 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
         with _only_one(lock):
             if path is not None:
                 _use_wal(path)
+            from mlflow.entities import ExperimentTag
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             # Made here rather than by a client, so that every artifact location derives from `artifacts`.
-            return Store(uri, experiment, _experiment_id(SqlAlchemyStore(uri, str(artifacts)), experiment))
+            tags = [ExperimentTag(*tag) for tag in _KIND.items()]
+            return Store(uri, experiment, _experiment_id(SqlAlchemyStore(uri, str(artifacts)), experiment, tags))
     except UserError:
         raise
     except (OSError, sqlite3.Error) as error:
@@ -91,14 +96,14 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
         raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", ALLOWED_URIS) from error
 
 
-def _experiment_id(api: Any, name: str) -> str:
-    """Finds or makes an experiment through `api`, a client or a store of MLflow's."""
+def _experiment_id(api: Any, name: str, tags: Any) -> str:
+    """Finds or makes an experiment through `api`, a client or a store of MLflow's, with tags as that takes them."""
     from mlflow.exceptions import MlflowException
 
     found = api.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(api.create_experiment(name))
+            return str(api.create_experiment(name, tags=tags))
         except MlflowException:  # another machine was faster
             found = api.get_experiment_by_name(name)
             if found is None:
