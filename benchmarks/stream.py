@@ -3,13 +3,13 @@
     python -m benchmarks.stream [batch_size] [matrix_size]
 
 All three make full batches of kept float32 matrices and their scaled inverses, one after another in turns, so that a
-busy machine slows all alike. Prints matrices per second and, per turn, the ratio of ours to each: median, lowest and
-highest.
+busy machine slows all alike; TensorFlow's are taken inside a graph, as Keras takes them. Prints matrices per second
+and, over the turns, the ratio of ours to each: median, lowest and highest.
 """
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -19,20 +19,33 @@ from data.stream import stream
 
 TURNS = 7
 SECONDS = 1.0
+STEPS = 50
+"""Batches between two looks at the clock, like `train.steps_per_execution`."""
 LOW, HIGH, SCALE = -2.0, 2.0, 5.0
 ABOVE = Determinant()
 
+Source = Callable[[], object]
+"""Makes the next `STEPS` batches."""
 
-def plain_numpy(batch_size: int, size: int) -> Iterator[object]:
+
+def ours(batch_size: int, size: int) -> Source:
+    """The training stream."""
+    return in_graph(stream(0, batch_size, size, (LOW, HIGH), ABOVE, SCALE))
+
+
+def plain_numpy(batch_size: int, size: int) -> Source:
     """What one writes first: draw some more than needed, keep, invert with LAPACK."""
     rng = np.random.default_rng(0)
-    while True:
+
+    def batch() -> object:
         drawn = rng.uniform(LOW, HIGH, (batch_size * 11 // 10 + 20, size, size)).astype(np.float32)
         kept = drawn[ABOVE.keeps(np.linalg.det(drawn))][:batch_size]
-        yield kept, np.linalg.inv(kept).reshape(len(kept), -1) / np.float32(SCALE)
+        return kept, np.linalg.inv(kept).reshape(len(kept), -1) / np.float32(SCALE)
+
+    return lambda: [batch() for _ in range(STEPS)]
 
 
-def tensorflow_inverse(batch_size: int, size: int) -> Iterator[object]:
+def tensorflow_inverse(batch_size: int, size: int) -> Source:
     """The same stream but for `tf.linalg.det` and `tf.linalg.inv` in float32, a batch at a time."""
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -41,20 +54,30 @@ def tensorflow_inverse(batch_size: int, size: int) -> Iterator[object]:
         kept = tf.boolean_mask(drawn, ABOVE.keeps(tf.linalg.det(drawn)))[:batch_size]
         return kept, tf.reshape(tf.linalg.inv(kept), [-1, size * size]) / SCALE
 
-    return iter(tf.data.Dataset.range(2**62).map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(16))
+    return in_graph(tf.data.Dataset.range(2**62).map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(16))
 
 
-def ours(batch_size: int, size: int) -> Iterator[object]:
-    """The training stream."""
-    return iter(stream(0, batch_size, size, (LOW, HIGH), ABOVE, SCALE))
+def in_graph(dataset: tf.data.Dataset) -> Source:
+    """Takes batches in a graph's loop; sums a bit of each so that none is optimised away."""
+    batches = iter(dataset)
+
+    def take() -> tf.Tensor:
+        total = tf.constant(0.0)
+        for _ in tf.range(STEPS):
+            _, targets = next(batches)
+            total += targets[0, 0]
+        return total
+
+    graph = tf.function(take)
+    return lambda: graph().numpy()
 
 
-def speed(batches: Iterator[object], batch_size: int) -> float:
+def speed(source: Source, batch_size: int) -> float:
     """Matrices per second, over about `SECONDS`."""
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < SECONDS:
-        next(batches)
-        count += 1
+        source()
+        count += STEPS
     return count * batch_size / (time.perf_counter() - began)
 
 
@@ -62,10 +85,10 @@ def main() -> None:
     """Measures in turns and prints the ratios."""
     given = [int(word) for word in sys.argv[1:]]
     batch_size, size = given + [1024, 3][len(given) :]
-    makers: tuple[Callable[[int, int], Iterator[object]], ...] = (ours, plain_numpy, tensorflow_inverse)
+    makers = (ours, plain_numpy, tensorflow_inverse)
     sources = [make(batch_size, size) for make in makers]
     for source in sources:
-        next(source)  # tracing is not what is measured
+        source()  # tracing is not what is measured
     speeds = np.array([[speed(source, batch_size) for source in sources] for _ in range(TURNS)])
     print(f"{size}×{size} matrices, batches of {batch_size}, {TURNS} turns of {SECONDS:.0f} s each")
     for make, column in zip(makers, speeds.T, strict=True):

@@ -42,14 +42,18 @@ def serve(paths: Paths, port: int, page: str, say: Callable[[str], None]) -> int
         except OSError as error:
             raise UserError("--port", f"{port}, which is in use", "a free port, as in --port 5001") from error
     command = server_command(f"sqlite:///{paths.database}", paths.artifacts, port)
-    # Its own session: MLflow starts workers, which have to end with it.
-    process = subprocess.Popen(
-        command, env=dict(server_environment()), start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    for end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(end, signal.default_int_handler)  # however this process is ended, the server ends with it
+    log = paths.mlruns / "ui.log"
+    with log.open("wb") as output:
+        # Its own session: MLflow starts workers, which have to end with it.
+        process = subprocess.Popen(
+            command, env=dict(server_environment()), start_new_session=True, stdout=output, stderr=subprocess.STDOUT
+        )
     address = f"http://{HOST}:{port}/"
     try:
         if not _answers(process, address):
-            raise UserError("sweep ui", "a server that did not start", f"what `{' '.join(command)}` says")
+            raise UserError("sweep ui", f"a server that did not start (see {log})", "one that answers")
         say(f"MLflow: {address}{'#' + page if page else ''}  (Ctrl-C ends it)")
         return process.wait()
     except KeyboardInterrupt:
