@@ -6,16 +6,24 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
 from data.matrices import Determinant, Floats, Rule, draw, inverse
 
-if TYPE_CHECKING:
-    from conf.schema import EvaluationConfig
-
 Split = Literal["validation", "test"]
+
+
+class Recipe(Protocol):
+    """What an evaluation set is made from: the keys of the configuration group `evaluation`."""
+
+    matrix_size: int
+    entry_range: list[float]
+    determinant: Determinant
+    size: int
+    seed: int
+
 
 _EVALUATION = 0xE7A1
 """Keeps the evaluation sets' seeds apart from those of the training stream."""
@@ -36,7 +44,7 @@ class EvaluationSet:
     digest: str
 
 
-def evaluation_set(config: EvaluationConfig, split: Split) -> EvaluationSet:
+def evaluation_set(config: Recipe, split: Split) -> EvaluationSet:
     """The frozen set of a split: the same matrices for every trial, whatever it was trained on.
 
     Validation, test and the training stream draw from separate generators, whatever their seeds. The last set that was
