@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep ui test test-slow lint format constraints clean
+.PHONY: help setup sweep ui test lint format constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,11 +30,8 @@ sweep: .venv/.ready ## the main job: the quickstart study (some minutes)
 ui: .venv/.ready ## the MLflow UI on this project's runs
 	$(BIN)/sweep ui
 
-test: .venv/.ready-dev ## all tests but the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
-
-test-slow: .venv/.ready-dev ## the stress tests
-	$(BIN)/python -m pytest -m slow
+test: .venv/.ready-dev ## all tests
+	$(BIN)/python -m pytest
 
 lint: .venv/.ready-dev ## ruff and mypy
 	$(BIN)/ruff check .

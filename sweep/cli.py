@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,10 @@ def task(config: DictConfig) -> float:
 
     with single_run(config) as tracked, running(Trial(send=tracked.send)):
         tracked.value = train(config)
-    click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
+    if math.isfinite(tracked.value):
+        click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
+    else:
+        click.echo("The training diverged: its loss is not finite. Try a smaller optimizer.learning_rate.", err=True)
     return tracked.value
 
 
@@ -95,8 +99,7 @@ def status(study: str | None, as_json: bool) -> None:
     from sweep.results import progress
     from sweep.results.snapshot import snapshot
 
-    names = [study] if study else _paths().studies()
-    snapshots = [snapshot(_study(name)) for name in names]
+    snapshots = [snapshot(each) for each in ([_study(study)] if study else _studies())]
     if as_json:
         listed = [seen.to_json() for seen in snapshots]
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
@@ -137,7 +140,7 @@ def ui(port: int) -> None:
     from sweep.tracking.server import serve
 
     paths = _paths()
-    pages = [_study(name).user_attrs.get("page", "") for name in paths.studies()[-1:]]
+    pages = [study.user_attrs.get("page", "") for study in _studies()[-1:]]
     sys.exit(serve(paths, port, "".join(pages), click.echo))
 
 
@@ -156,7 +159,21 @@ def _study(name: str) -> optuna.Study:
     if name not in known:
         listed = ", ".join(known) if known else "none yet: `sweep run -m study=quickstart` makes one"
         raise UserError("STUDY", repr(name), f"a study in {paths.mlruns}: {listed}")
-    return load_study(open_storage(None, paths.study(name)), name)
+    try:
+        return load_study(open_storage(None, paths.study(name)), name)
+    except KeyError as error:  # it was killed before it was made
+        raise UserError("STUDY", repr(name), "a study that has begun; the command that makes it goes on") from error
+
+
+def _studies() -> list[optuna.Study]:
+    """All studies that have begun, oldest first."""
+    from sweep.engine.errors import UserError
+
+    found = []
+    for name in _paths().studies():
+        with suppress(UserError):
+            found.append(_study(name))
+    return found
 
 
 def main() -> Any:

@@ -38,15 +38,7 @@ OBJECTIVES = tuple(f"val/{name}" for name in metrics.NAMES)
 """What a study can optimise."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Checked:
-    """What was asked for: the composed configuration, and whether Hydra will train (`mode`) or only tell."""
-
-    config: DictConfig
-    mode: RunMode | None
-
-
-def check(arguments: list[str], task: Any) -> Checked:
+def check(arguments: list[str], task: Any) -> None:
     """Checks the arguments of `sweep run`.
 
     Raises:
@@ -60,10 +52,11 @@ def check(arguments: list[str], task: Any) -> Checked:
         try:
             config = hydra.compose_config(name, options.overrides, run_mode=mode, with_log_configuration=False)
             if tells:
-                return Checked(config, None)
+                return
             if config.hydra.mode is not None:
                 mode = config.hydra.mode
             if mode == RunMode.MULTIRUN:
+                check_name(config.study.name)
                 context = HydraContext(hydra.config_loader, Callbacks())
                 sweeper = Plugins.instance().instantiate_sweeper(
                     hydra_context=context, task_function=task, config=config
@@ -75,10 +68,12 @@ def check(arguments: list[str], task: Any) -> Checked:
             raise explain(error, _defaults(hydra, name)) from error
     for trial in trials:
         check_values(trial)
-    check_paths(config)
+    if mode == RunMode.MULTIRUN:
+        check_study(config, trials)
+    check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
+    check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
         absolute(config.tracking.uri)  # raises if MLflow has no such store
-    return Checked(config, mode)
 
 
 @contextlib.contextmanager
@@ -139,9 +134,33 @@ def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, li
             yield from unknown_keys(node, f"{name}.")
 
 
-def check_paths(config: DictConfig) -> None:
-    """Raises UserError unless the folder of all stores is one, or can become one."""
-    folder = Path(str(config.paths.mlruns)).absolute()
+def check_name(name: str) -> None:
+    """Raises UserError unless `name` can be a study's."""
+    from sweep.engine.study import NAME
+
+    if not NAME.fullmatch(name):
+        allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit"
+        raise UserError("study.name", repr(name), allowed)
+
+
+def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
+    """Raises UserError if what a study would write could not be found again, or compared."""
+    if config.storage.url is not None:
+        raise UserError("storage.url", "a database", "null: a journal in the study's folder, where `status` looks")
+    sweeper = config.hydra.sweeper
+    for key, ours in {"study_name": config.study.name, "direction": config.objective.direction.name}.items():
+        if str(getattr(sweeper[key], "name", sweeper[key])) != ours:
+            source = "study.name" if key == "study_name" else "objective.direction"
+            raise UserError(f"hydra.sweeper.{key}", sweeper[key], f"{ours!r}, as {source} says")
+    for room in ("evaluation", "objective"):
+        judged = [OmegaConf.to_container(trial[room], resolve=True) for trial in trials]
+        if any(other != judged[0] for other in judged):
+            raise UserError(room, "a setting that changes from trial to trial", "one for all: else nothing compares")
+
+
+def check_paths(folder: Path) -> None:
+    """Raises UserError unless a folder is one, or can become one."""
+    folder = folder.absolute()
     for path in (folder, *folder.parents):
         if path.is_dir():
             return

@@ -143,6 +143,18 @@ def test_the_exported_configuration_gives_the_objective_again_to_six_digits(job:
     assert "A·X̂" in output
 
 
+def test_a_training_that_diverges_is_said_to_have_diverged(job: Job) -> None:
+    output = sweep(job.root, "run", *SHORT, "optimizer.learning_rate=1e30")
+    assert "the objective" not in output
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{job.root}/mlruns/mlflow.db")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "sweep"]
+    newest = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])[0]
+    assert newest.data.tags["sweep.reason"] == "diverged"
+    assert newest.info.status == "KILLED"
+
+
 def test_any_trial_can_be_exported_by_rank_number_or_metric(job: Job) -> None:
     for option in (["--rank", "1"], ["--trial", "0"], ["--metric", "val/rmse"]):
         output = sweep(job.root, "export", "pytest-main-job", *option, "--name", "pytest-main-job")

@@ -54,6 +54,12 @@ def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.Comple
         (["-m", "model.width=range(0,65,16)"], ["model.width", "got 0", "at least 1"]),
         (["-m", "data.entry_range=choice([-1,1],[3,2])"], ["data.entry_range", "[3.0, 2.0]"]),
         (["-m", "study=quickstart", "study.name=a/b"], ["study.name", "'a/b'"]),
+        (["-m", "study=quickstart", "hydra.sweeper.study_name=b"], ["hydra.sweeper.study_name", "study.name"]),
+        (["-m", "study=quickstart", "hydra.sweeper.direction=maximize"], ["hydra.sweeper.direction", "'minimize'"]),
+        (["-m", "study=quickstart", "storage.url=sqlite:///x.db"], ["storage.url", "null"]),
+        (["-m", "study=quickstart", "seed=-1"], ["seed", "got -1"]),
+        (["-m", "seed=1,2,3"], ["seed", "a study sets it"]),
+        (["-m", "evaluation.entry_range=choice([-1,1],[-4,4])"], ["evaluation", "one for all"]),
         (["-m", "study=quikstart"], ["study", "did you mean quickstart?"]),
         (["-m", "study=quickstart", "hydra.sweeper.n_trails=3"], ["n_trails", "did you mean hydra.sweeper.n_trials?"]),
         (["-m", "study=quickstart", "hydra.sweeper.n_trials=few"], ["hydra.sweeper.n_trials", "'few'", "an integer"]),
@@ -80,6 +86,16 @@ def test_a_file_where_the_stores_should_be(tmp_path: Path) -> None:
         assert "paths.mlruns" in result.stderr
         assert "is a file" in result.stderr
     assert (tmp_path / "mlruns").read_text() == "mine"
+
+
+def test_a_study_that_was_killed_before_it_was_made_does_not_hide_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "mlruns/studies/torn"
+    folder.mkdir(parents=True)
+    (folder / "study.journal").touch()
+    assert sweep(tmp_path, "status").returncode == 0
+    result = sweep(tmp_path, "status", "torn")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
 
 
 def test_an_experiment_file_with_a_wrong_key_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sweep.engine.trial import Trial
+from sweep.tracking.ended import Ended
 from sweep.tracking.params import run_params
 from sweep.tracking.runs import finish_study, reconcile, run_in, single_run, study_run
 from sweep.tracking.store import Store, client
@@ -194,11 +195,18 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout.readline() == "written\n"
         agent.send_signal(signal.SIGKILL)
-    states = {0: ("FAIL", "orphan: its agent is gone"), 1: ("PRUNED", "pruned at step 1"), 99: ("COMPLETE", "")}
-    assert reconcile(parent, states) == 2
+    states = {
+        0: Ended("FAIL", "orphan: its agent is gone", folder=str(tmp_path)),
+        1: Ended("PRUNED", "pruned at step 1"),
+        9: Ended("COMPLETE", "", 0.5, {"x": "3"}, {"best/rmse": 2.0}, {10: 0.7, 20: 0.5}),
+    }
+    assert reconcile(parent, states) == 3
     assert reconcile(parent, states) == 0
     runs = runs_of(store)
-    assert {n: r.info.status for n, r in runs.items()} == {0: "FAILED", 1: "KILLED", 2: "RUNNING"}
+    assert {n: r.info.status for n, r in runs.items()} == {0: "FAILED", 1: "KILLED", 2: "RUNNING", 9: "FINISHED"}
+    assert runs[9].data.metrics == {"objective": 0.5, "best/rmse": 2.0, "reported": 0.5}
+    assert runs[9].data.params == {"x": "3"}
+    assert runs[9].data.tags["mlflow.parentRunId"] == parent.run_id
     assert runs[0].data.tags["sweep.reason"] == "orphan: its agent is gone"
     assert runs[0].data.metrics == {"val/rmse": 1.5}
     assert files(store, runs[0], "config") == ["config/config.yaml"]
@@ -209,7 +217,7 @@ def test_a_store_that_is_gone_does_not_break_the_end_of_a_study(open_experiment,
     parent = study_run(open_experiment("gone"), "quick", "id-5", {})
     gone = type(parent)(store, parent.run_id, "quick", "id-5")
     assert not finish_study(gone, patience=0.1)
-    assert reconcile(gone, {0: ("COMPLETE", "")}, patience=0.1) == 0
+    assert reconcile(gone, {0: Ended("COMPLETE")}, patience=0.1) == 0
     assert "MLflow has not got the end of study quick" in caplog.text
 
 

@@ -169,17 +169,72 @@ def test_the_same_command_gives_the_same_trials(application: Application, tmp_pa
 
 
 def test_a_killed_sweep_is_finished_by_the_same_command(application: Application) -> None:
+    command = (*SIX, "seconds=2", "hydra.sweeper.tracking.uri=sqlite:///mlflow.db")
     for done in (1, 3):
-        process = application.start(*SIX, "seconds=0.6")
+        process = application.start(*command)
         application.until(lambda states, done=done: states.get("COMPLETE", 0) >= done and "RUNNING" in states)  # type: ignore[misc]
         process.kill()
         process.communicate()
-    lost = application.states()["RUNNING"]
-    application.run(*SIX, "seconds=0.6")
+    lost = application.states().get("RUNNING", 0)
+    output = application.run(*command)
     check_finished(application, 6)
+    assert "left" not in output
     orphans = [t for t in application.study.trials if t.user_attrs.get("reason", "").startswith("orphan")]
-    assert len(orphans) >= lost > 0
-    assert application.run(*SIX, "seconds=0.6").count("/6: trial") == 0, "a finished study has nothing left to run"
+    assert len(orphans) >= lost
+    check_mirror(application)
+    assert application.run(*command).count("/6: trial") == 0, "a finished study has nothing left to run"
+
+
+def check_mirror(application: Application) -> None:
+    """MLflow has a finished run for the study, and one for every trial, as the study has it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{application.folder}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["sweep.kind"] == "study"]
+    assert parent.info.status == "FINISHED"
+    children = {int(run.data.tags["sweep.trial"]): run for run in runs if run.data.tags["sweep.kind"] == "trial"}
+    trials = application.study.trials
+    assert sorted(children) == [trial.number for trial in trials]
+    assert len(runs) == len(trials) + 1
+    for trial in trials:
+        run = children[trial.number]
+        assert run.info.status == ("FINISHED" if trial.state.name == "COMPLETE" else "KILLED")
+        assert run.data.metrics.get("objective") == trial.value
+        if trial.state.name == "COMPLETE":
+            history = client.get_metric_history(run.info.run_id, "reported")
+            assert {point.step: point.value for point in history} == trial.intermediate_values
+
+
+def test_a_lower_budget_is_kept_on_resuming(application: Application) -> None:
+    process = application.start(*SIX, "seconds=1")
+    application.until(lambda states: states.get("RUNNING") == 2)
+    process.kill()
+    process.communicate()
+    application.run(*SIX, "seconds=1", "hydra.sweeper.n_trials=3")
+    assert application.states()["COMPLETE"] == 3
+
+
+@pytest.mark.parametrize("event", ["report(1.0, step=-1)", "describe(size=[1])"])
+def test_a_bad_event_fails_its_trial_and_not_the_study(application: Application, event: str) -> None:
+    program = application.folder / "application.py"
+    program.write_text(
+        APPLICATION.replace('    print("printed', f'    cfg.n == 2 and current_trial().{event}\n    print("printed')
+    )
+    application.run(*SIX, "hydra/sweeper/sampler=random")
+    failed = [trial for trial in application.study.trials if trial.state.name == "FAIL"]
+    assert {trial.params["n"] for trial in failed} == {2}
+    assert "RUNNING" not in application.states()
+
+
+def test_two_sweepers_that_start_together_do_not_double_the_study(application: Application) -> None:
+    both = [application.start(*SIX, "seconds=0.5") for _ in range(2)]
+    outputs = [process.communicate(timeout=60)[0] for process in both]
+    assert sorted(process.returncode for process in both) in ([0, 1], [0, 0])  # the second may come after the first
+    assert not any("Traceback" in output for output in outputs)
+    check_finished(application, 6)
+    assert len(application.study.trials) == 6
 
 
 def test_more_trials_extend_a_study(application: Application) -> None:
@@ -265,17 +320,21 @@ def test_ctrl_c_lets_running_trials_end_and_the_same_command_goes_on(application
 def test_ctrl_c_twice_stops_at_once_and_loses_nothing(application: Application) -> None:
     process = application.start(*SIX, "seconds=20")
     application.until(lambda states: states.get("RUNNING") == 2)
+    assert process.stdout is not None
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    while "press Ctrl-C again" not in process.stdout.readline():
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=15)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output
-    assert application.states() == {"FAIL": 2, "WAITING": 4}
-    assert {t.user_attrs.get("reason") for t in application.study.trials} == {
-        "stopped: the study was interrupted",
-        None,
-    }
+    states = application.states()
+    assert set(states) == {"FAIL", "WAITING"}
+    stopped = [
+        t for t in application.study.trials if t.user_attrs.get("reason") == "stopped: the study was interrupted"
+    ]
+    assert len(stopped) == states["FAIL"] == 2
+    assert states["WAITING"] in (4, 5, 6), "the retries may be there already"
 
 
 def test_a_request_to_stop_is_heard(application: Application) -> None:
@@ -308,6 +367,8 @@ def test_children_leave_when_their_agent_is_killed(application: Application) -> 
         (["hydra.sweeper.direction=down", *SPACE], "minimize or maximize"),
         (["hydra.sweeper.study_name=a/b", *SPACE], "'a/b'"),
         (["x=1"], "no parameter that varies"),
+        (["hydra.sweeper.pruner.n_startup_trials=-1", *SPACE], "hydra.sweeper.pruner"),
+        (["hydra.sweeper.seed_key=n", *SPACE], "n: got a search space"),
     ],
 )
 def test_what_cannot_be_run_is_one_message_and_leaves_nothing(

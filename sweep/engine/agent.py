@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 import optuna
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -90,8 +88,8 @@ class Agent:
         self._plan = plan
         self._storage = open_storage(plan.storage, plan.folder)
         known = studies.load_study(self._storage, plan.study)
-        sampler = _instantiate(plan.settings.sampler, seed=studies.sampler_seed(known, index))
-        pruner = _instantiate(plan.settings.pruner)
+        sampler = studies.build(plan.settings.sampler, seed=studies.sampler_seed(known, index))
+        pruner = studies.build(plan.settings.pruner)
         self._study = studies.load_study(self._storage, plan.study, sampler, pruner)
         self._lease = Lease.named(self._study, agent_key)
         self._slots = [_Slot(i) for i in range(plan.settings.n_jobs)]
@@ -108,20 +106,18 @@ class Agent:
                 stopping = bool(self._study.user_attrs.get(STOP))
                 if not stopping:
                     for slot in idle:
-                        self._start_next(slot)
+                        self._fenced(self._start_next, slot)
                 busy = {slot.process.connection: slot for slot in self._slots if slot.trial and slot.process}
-                if not busy:
-                    if stopping or not studies.outstanding(self._study, self._plan.settings.max_retries):
-                        break
-                    time.sleep(POLL_SECONDS)
+                if not busy and (stopping or not studies.outstanding(self._study, self._plan.settings.max_retries)):
+                    break
                 for connection in wait(list(busy), POLL_SECONDS):
-                    self._receive(busy[connection])  # type: ignore[index]
+                    self._fenced(self._receive, busy[connection])  # type: ignore[index]
         except BaseException:  # Ctrl-C, or a defect of ours: either way nothing may be left RUNNING
             for slot in self._slots:
                 if slot.trial is not None:
                     if slot.process is not None:
                         slot.process.kill()
-                    self._finish(slot, outcomes.stopped())
+                    self._fenced(lambda stopped: self._finish(stopped, outcomes.stopped()), slot)
             raise
         finally:
             for slot in self._slots:
@@ -130,6 +126,21 @@ class Agent:
             if self._tracker is not None:
                 self._tracker.close()
             self._lease.release()
+
+    def _fenced(self, step: Callable[[_Slot], None], slot: _Slot) -> None:
+        """Takes a step with a slot; if someone else has closed its trial, as an orphan, the slot drops it."""
+        try:
+            step(slot)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            trial, slot.trial = slot.trial, None
+            assert trial is not None
+            log.warning("Trial %d was closed by someone else before it ended here", trial.number)
+            if slot.process is not None:
+                slot.process.kill()
+                slot.process.end()
+                slot.process = None
+            if self._tracker is not None:
+                self._tracker.end(trial.number, run_state(outcomes.orphaned()), outcomes.orphaned().reason)
 
     def _start_next(self, slot: _Slot) -> None:
         trial = studies.claim(self._study, self._storage)
@@ -158,8 +169,11 @@ class Agent:
             if slot.process is None:
                 slot.process = TrialProcess(self._setup, _environment(slot.index, self._cores), self._cores[slot.index])
             slot.process.run(job)
-        except OSError:  # the child died while it was idle: what it was to do can be done again
-            self._lost(slot)
+        except OSError as error:
+            if slot.process is None:
+                self._finish(slot, outcomes.not_started(error))
+            else:  # it died while it was idle: what it was to do can be done again
+                self._lost(slot)
 
     def _overrides(self, slot: _Slot, trial: optuna.Trial) -> list[str]:
         overrides = self._plan.space.suggest(trial)
@@ -171,7 +185,7 @@ class Agent:
         trial.set_user_attr("threads", threads)
         if settings.seed_key:
             overrides.append(f"{settings.seed_key}={seed}")
-        if settings.threads_key:
+        if settings.threads_key and not any(o.startswith(f"{settings.threads_key}=") for o in self._plan.space.fixed):
             overrides.append(f"{settings.threads_key}={threads}")
         return overrides
 
@@ -221,16 +235,13 @@ class Agent:
 
     def _finish(self, slot: _Slot, outcome: Outcome) -> None:
         """Tells the study, then the tracker; the slot is free."""
-        trial, slot.trial = slot.trial, None
+        trial = slot.trial
         assert trial is not None
-        try:
-            trial.set_user_attr("metrics", {k: v for k, v in slot.metrics.items() if math.isfinite(v)})
-            trial.set_user_attr("facts", slot.facts)
-            told = studies.close(self._study, self._storage, trial.number, outcome)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            told = False
-        if not told:
-            log.warning("Trial %d was closed by someone else before it ended here", trial.number)
+        trial.set_user_attr("metrics", {k: v for k, v in slot.metrics.items() if math.isfinite(v)})
+        trial.set_user_attr("facts", slot.facts)
+        if not studies.close(self._study, self._storage, trial.number, outcome):
+            raise optuna.exceptions.UpdateFinishedTrialError
+        slot.trial = None
         if outcome.state == "FAIL":
             log.warning("Trial %d failed: %s", trial.number, outcome.traceback or outcome.reason)
         if self._tracker is not None:
@@ -269,11 +280,3 @@ def _gpus() -> list[str]:
     if visible is not None:
         return [name for name in visible.split(",") if name]
     return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
-
-
-def _instantiate(node: Any, **given: Any) -> Any:
-    """Builds a sampler or pruner from its node; what is `given` fills in keys that the node leaves null."""
-    if node is None:
-        return None
-    filled = {key: value for key, value in given.items() if key in node and node[key] is None}
-    return hydra.utils.instantiate(node, **filled)

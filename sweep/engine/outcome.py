@@ -65,6 +65,11 @@ def died(exit_code: int | None) -> Outcome:
     return Outcome("FAIL", reason=reason, retry="bounded")
 
 
+def not_started(error: OSError) -> Outcome:
+    """The outcome of a trial for which no process could be started, for want of memory or descriptors, say."""
+    return Outcome("FAIL", reason=f"crash: no process could be started: {error}", retry="bounded")
+
+
 def orphaned() -> Outcome:
     """The outcome of a trial whose agent is gone."""
     return Outcome("FAIL", reason="orphan: its agent is gone", retry="always")

@@ -59,7 +59,7 @@ class TrialProcess:
 
     def __init__(self, setup: bytes, env: Mapping[str, str], cores: frozenset[int] | None) -> None:
         mine, theirs = socket.socketpair()
-        with theirs:
+        with mine, theirs:
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -73,10 +73,14 @@ class TrialProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        if cores is not None:
-            os.sched_setaffinity(self._popen.pid, cores)
-        self.connection = Connection(mine.detach())
-        self.connection.send_bytes(setup)
+            self.connection = Connection(mine.detach())
+        try:
+            if cores is not None:
+                os.sched_setaffinity(self._popen.pid, cores)
+            self.connection.send_bytes(setup)
+        except OSError:
+            self.end()
+            raise
 
     def run(self, job: Job) -> None:
         """Starts a trial. Raises OSError if the child is gone."""

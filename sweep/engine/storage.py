@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -32,14 +34,27 @@ class _JournalLock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         descriptor = os.open(self._journal + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._descriptor = descriptor
-        with open(self._journal, "rb+") as file:  # noqa: PTH123 - a plain descriptor, thousands of times
-            cut_torn_line(file.fileno())
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with open(self._journal, "rb+") as file:  # noqa: PTH123 - a plain descriptor, thousands of times
+                cut_torn_line(file.fileno())
+            self._descriptor = descriptor
+        except BaseException:  # Ctrl-C: a lock that is kept would block this process for good
+            os.close(descriptor)
+            raise
         return True
 
     def release(self) -> None:
         os.close(self._descriptor)  # which unlocks
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Lets one sweeper of this machine at a time make or resume the study of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "study.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def cut_torn_line(descriptor: int) -> None:

@@ -6,11 +6,13 @@ attempts: a retry is a further trial, which names its first attempt in the attri
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import hydra
 import numpy as np
 import optuna
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +23,12 @@ from sweep.engine.errors import UserError
 from sweep.engine.outcome import Outcome
 
 RETRY_OF = "retry_of"
+
+N_TRIALS = "n_trials"
+"""Study attribute: the budget, in first attempts."""
+
+NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*", re.ASCII)
+"""What a study may be called: it becomes a folder and a file."""
 
 Direction = Literal["minimize", "maximize"]
 
@@ -56,7 +64,10 @@ def create_or_resume(
         study = load_study(storage, name)
     except KeyError:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it says, the sweeper says
-        study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
+        try:
+            study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
+        except optuna.exceptions.DuplicatedStudyError:  # another machine was faster
+            return create_or_resume(storage, name, directions, fixed, space, seed)
         study.set_user_attr("id", uuid.uuid4().hex)
         study.set_user_attr("seed", int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
         study.set_user_attr("created", time.time())
@@ -65,7 +76,7 @@ def create_or_resume(
     known = study.user_attrs.get("identity")
     if known is None:
         if study.get_trials(deepcopy=False):
-            raise UserError("hydra.sweeper.study_name", repr(name), "a name that no other program's study has")
+            raise UserError("the study's name", repr(name), "a name that no other program's study has")
         optuna.delete_study(study_name=name, storage=storage)
         return create_or_resume(storage, name, directions, fixed, space, seed)
     changes = [
@@ -78,7 +89,7 @@ def create_or_resume(
     if changes:
         differing = "".join(f"\n  {change}" for change in changes)
         raise UserError(
-            "study.name" if "study.name" in fixed else "hydra.sweeper.study_name",
+            "the study's name",
             f"{name!r}, a study that exists with another configuration (then -> now):{differing}\n",
             "the configuration that the study began with, or another name",
         )
@@ -121,7 +132,11 @@ def first_attempt(trial: FrozenTrial) -> int:
 
 
 def top_up(study: optuna.Study, n_trials: int) -> int:
-    """Adds WAITING trials until the study has `n_trials` first attempts; returns how many it added."""
+    """Sets the budget, and adds WAITING trials until the study has as many first attempts; returns how many it added.
+
+    A budget lower than before leaves what was waiting beyond it waiting.
+    """
+    study.set_user_attr(N_TRIALS, n_trials)
     have = sum(RETRY_OF not in trial.user_attrs for trial in study.get_trials(deepcopy=False))
     missing = max(0, n_trials - have)
     for _ in range(missing):
@@ -129,15 +144,23 @@ def top_up(study: optuna.Study, n_trials: int) -> int:
     return missing
 
 
+def waiting(study: optuna.Study) -> list[FrozenTrial]:
+    """The WAITING trials that the budget allows: all retries, and first attempts up to its number."""
+    trials = study.get_trials(deepcopy=False)
+    firsts = [trial.number for trial in trials if RETRY_OF not in trial.user_attrs]
+    beyond = set(firsts[study.user_attrs.get(N_TRIALS, len(firsts)) :])
+    return [trial for trial in trials if trial.state == TrialState.WAITING and trial.number not in beyond]
+
+
 def claim(study: optuna.Study, storage: BaseStorage) -> optuna.Trial | None:
     """Takes a WAITING trial, which no other agent then gets; None if there is none."""
-    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    for trial in waiting(study):
         try:
-            claimed = storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+            claimed = storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         except optuna.exceptions.UpdateFinishedTrialError:
             continue
         if claimed:
-            return optuna.Trial(study, waiting._trial_id)
+            return optuna.Trial(study, trial._trial_id)
     return None
 
 
@@ -187,8 +210,16 @@ def retry(study: optuna.Study, failed: FrozenTrial) -> None:
 
 def outstanding(study: optuna.Study, max_retries: int) -> int:
     """How many trials are still to be finished: waiting, running, or about to be run again."""
-    open_states = (TrialState.WAITING, TrialState.RUNNING)
-    return len(study.get_trials(deepcopy=False, states=open_states)) + len(retries(study, max_retries))
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return len(waiting(study)) + len(running) + len(retries(study, max_retries))
+
+
+def build(node: Any, **given: Any) -> Any:
+    """Builds a sampler or pruner from its node; what is `given` fills in keys that the node leaves null."""
+    if node is None:
+        return None
+    filled = {key: value for key, value in given.items() if key in node and node[key] is None}
+    return hydra.utils.instantiate(node, **filled)
 
 
 def trial_seed(study: optuna.Study, trial: FrozenTrial) -> int:

@@ -114,7 +114,8 @@ class Supervisor:
                 self._refresh()
         except Exception as error:
             self._failure = error
-            self._study.set_user_attr(STOP, True)
+            if not self._lease.lost():  # else that would stop the other sweeper's agents
+                self._study.set_user_attr(STOP, True)
 
     def _look_after(self) -> None:
         for orphan in self._orphans():
@@ -124,9 +125,10 @@ class Supervisor:
             studies.retry(self._study, failed)
 
     def _orphans(self) -> list[FrozenTrial]:
-        attributes = self._study.user_attrs
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        attributes = self._study.user_attrs  # read after the trials: an agent signs before it claims
         orphans = []
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in running:
             token = trial.user_attrs.get("agent")
             if token is None:  # its agent may have died before it could sign
                 since = self._unnamed.setdefault(trial.number, time.monotonic())

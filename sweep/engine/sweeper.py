@@ -23,7 +23,7 @@ from sweep.engine.agent import Plan, run_agent
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.space import SearchSpace
-from sweep.engine.storage import open_storage
+from sweep.engine.storage import only_one, open_storage
 from sweep.engine.supervisor import Supervisor
 from sweep.results import summary
 from sweep.results.progress import Progress
@@ -67,7 +67,19 @@ class StudySweeper:
             value = self._settings[key]
             if not isinstance(value, int) or value < least:
                 raise UserError(f"hydra.sweeper.{key}", value, f"an integer of at least {least}")
-        check_name(self._name)
+        for key, name in {"study_name": self._name, "export": self._settings.export}.items():
+            if name is not None and not studies.NAME.fullmatch(name):
+                allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit"
+                raise UserError(f"hydra.sweeper.{key}", repr(name), allowed)
+        seed = self._settings.seed
+        if seed is not None and seed < 0:
+            raise UserError("hydra.sweeper.seed", seed, "null or an integer of at least 0")
+        for key in ("sampler", "pruner"):
+            try:
+                studies.build(self._settings[key], seed=0)
+            except (HydraException, ValueError, TypeError) as error:
+                reason = str(error.__cause__ or error).splitlines()[0]
+                raise UserError(f"hydra.sweeper.{key}", f"settings that do not fit ({reason})", "Optuna's") from error
         for direction in self._directions():
             if direction not in ("minimize", "maximize"):
                 raise UserError("hydra.sweeper.direction", repr(direction), "minimize or maximize, or a list of them")
@@ -78,6 +90,9 @@ class StudySweeper:
                 "no parameter that varies",
                 "at least one, as in study=quickstart or 'model.width=range(16,257,16)'; a single run is without -m",
             )
+        for key in ("seed_key", "threads_key"):
+            if self._settings[key] in space.parameters:
+                raise UserError(self._settings[key], "a search space", "one value: a study sets it for each trial")
         loader = self._context.config_loader
         try:
             return [loader.load_sweep_config(self._config, point) for point in points(space)]
@@ -96,26 +111,28 @@ class StudySweeper:
         store = self._open_store()
         storage = open_storage(settings.storage, self._folder)
         fixed = studies.fixed_part(self._config, [*settings.identity_excludes, *space.parameters])
-        study = studies.create_or_resume(
-            storage, self._name, self._directions(), fixed, space.describe(), settings.seed
-        )
-        with (
-            Progress(study) as display,
-            Supervisor(study, storage, settings.max_retries, display.refresh) as supervisor,
-        ):
+        with contextlib.ExitStack() as while_it_runs:
+            with only_one(self._folder):
+                study = studies.create_or_resume(
+                    storage, self._name, self._directions(), fixed, space.describe(), settings.seed
+                )
+                display = while_it_runs.enter_context(Progress(study))
+                supervisor = Supervisor(study, storage, settings.max_retries, display.refresh)
+                while_it_runs.enter_context(supervisor)
             added = studies.top_up(study, settings.n_trials)
-            for key, value in {
-                "n_trials": settings.n_trials,
-                "objective": settings.objective,
-                "slots": settings.n_jobs,
-            }.items():
-                study.set_user_attr(key, value)
+            study.set_user_attr("objective", settings.objective)
+            study.set_user_attr("slots", settings.n_jobs)
             log.info("Study %s: %d trials, %d of them new", self._name, settings.n_trials, added)
             parent = self._open_run(store, study, space)
-            if studies.outstanding(study, settings.max_retries):
-                with contextlib.suppress(KeyboardInterrupt):  # pressed twice: the agent has ended its trials
+            try:
+                if studies.outstanding(study, settings.max_retries):
                     self._launch(space, parent)
-        summary.close(study, self._folder, parent, settings.export)
+            except KeyboardInterrupt:  # Ctrl-C twice: the agent has ended its trials
+                pass
+            except Exception:
+                summary.close_run(study, parent, "FAILED")
+                raise
+        summary.close(study, self._folder, parent, settings.export, settings.max_retries)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -182,11 +199,3 @@ def points(space: SearchSpace) -> Iterator[list[str]]:
     count = max(map(len, extremes.values()), default=0)
     for index in range(min(count, MAX_POINTS_CHECKED)):
         yield [*space.fixed, *(p.override(values[min(index, len(values) - 1)]) for p, values in extremes.items())]
-
-
-def check_name(name: str) -> None:
-    """Raises UserError unless `name` can be a study's: it becomes a folder and a file."""
-    if not name or name.startswith((".", "-")) or not all(c.isalnum() or c in "._-+= @," for c in name):
-        raise UserError(
-            "study.name", repr(name), "letters, digits, spaces and any of ._-+=@, with no . or - at its beginning"
-        )

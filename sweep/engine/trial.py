@@ -46,7 +46,10 @@ class Trial:
 
         Raises:
             TrialPruned: if the trial should stop.
+            ValueError: if `step` is negative.
         """
+        if step < 0:
+            raise ValueError(f"step: got {step}, allowed is an integer of at least 0")
         if self.send("report", {"value": float(value), "step": int(step)}):
             raise TrialPruned(f"pruned at step {step}")
 
@@ -56,11 +59,18 @@ class Trial:
 
     def describe(self, **facts: str | int | float) -> None:
         """Records facts about the trial that are not in its configuration, such as its number of parameters."""
-        self.send("facts", facts)
+        self.send("facts", {name: _plain(name, fact) for name, fact in facts.items()})
 
     def attach(self, path: str | Path, folder: str = "") -> None:
         """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""
         self.send("artifact", {"path": str(Path(path).absolute()), "folder": folder})
+
+
+def _plain(name: str, fact: Any) -> str | int | float:
+    fact = fact.item() if hasattr(fact, "item") else fact  # a number of NumPy's or TensorFlow's
+    if not isinstance(fact, str | int | float):
+        raise TypeError(f"{name}: got {fact!r}, allowed is a text or a number")
+    return fact
 
 
 _current = Trial()

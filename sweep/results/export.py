@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
+from sweep.engine.study import NAME
 from sweep.paths import checkout
 from sweep.results.leaderboard import number, objective_name, ranked
 
@@ -28,7 +29,6 @@ NOT_CHOSEN = ("experiment", "study", "tracking", "storage")
 """Groups whose choice is not exported: an experiment's content is among the values."""
 
 _PACKAGES = ("sweep", "tensorflow", "keras", "numpy", "optuna")
-_NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*")
 
 
 def export(
@@ -54,8 +54,8 @@ def export(
         UserError: if there is no such trial, its output is gone, the name cannot be a file's, or a file of this name
             was not exported from this study.
     """
-    name = study.study_name.replace(" ", "-") if name is None else name
-    if not _NAME.fullmatch(name):
+    name = study.study_name if name is None else name
+    if not NAME.fullmatch(name):
         raise UserError("--name", repr(name), "letters, digits and any of _.+=@-, beginning with a letter or digit")
     chosen = _choose(study, rank, trial, metric)
     path = (destination or _default()).absolute() / "experiment" / f"{name}.yaml"

@@ -11,6 +11,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from sweep.engine.errors import UserError
@@ -85,7 +86,7 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
         cells = [str(rank), str(trial.number), number(value)]
-        cells += [number(trial.params.get(key, ""), 3) for key in params]
+        cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
         cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
-from sweep.engine.outcome import stopped
+from sweep.engine.study import outstanding
 from sweep.results import export, leaderboard
+from sweep.tracking.ended import Ended
 
 if TYPE_CHECKING:
     from sweep.tracking.runs import StudyRun
@@ -22,7 +24,7 @@ RESULTS = "optimization_results.yaml"
 """The file that `hydra-optuna-sweeper` leaves, with its keys."""
 
 
-def close(study: optuna.Study, folder: Path, parent: StudyRun | None, export_as: str | None) -> None:
+def close(study: optuna.Study, folder: Path, parent: StudyRun | None, export_as: str | None, max_retries: int) -> None:
     """Writes down and shows what a study has come to.
 
     Args:
@@ -30,13 +32,14 @@ def close(study: optuna.Study, folder: Path, parent: StudyRun | None, export_as:
         folder: its folder.
         parent: its MLflow run, if it is tracked.
         export_as: the name under which the best configuration is exported, if at all.
+        max_retries: how often a trial may be run again.
 
     Raises:
         CompactHydraException: if every trial has ended and none is complete.
     """
     console = Console()
     trials = study.get_trials(deepcopy=False)
-    left = sum(not trial.state.is_finished() or trial.user_attrs.get("retry") == "always" for trial in trials)
+    left = outstanding(study, max_retries)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     files: list[tuple[Path, str]] = []
     if complete:
@@ -48,12 +51,17 @@ def close(study: optuna.Study, folder: Path, parent: StudyRun | None, export_as:
                 try:
                     path = export.export(study, name=export_as)
                 except UserError as error:  # somebody else's file of this name must not cost the study its end
-                    console.print(f"The best configuration was not exported. {error}", highlight=False, soft_wrap=True)
+                    console.print(
+                        f"The best configuration was not exported. {error}",
+                        markup=False,
+                        highlight=False,
+                        soft_wrap=True,
+                    )
                 else:
                     files.append((path, ""))
                     console.print(export.describe(path), highlight=False, soft_wrap=True)
     if parent is not None:
-        _close_run(study, parent, files, left)
+        close_run(study, parent, "KILLED" if left else "FINISHED", files)
         console.print("All of it in the browser: sweep ui", highlight=False)
     if left:
         console.print(f"{left} trials are left: the same command goes on with them.", highlight=False)
@@ -78,22 +86,40 @@ def _results(study: optuna.Study) -> dict[str, Any]:
     }
 
 
-def _close_run(study: optuna.Study, parent: StudyRun, files: list[tuple[Path, str]], left: int) -> None:
+def close_run(
+    study: optuna.Study, parent: StudyRun | None, status: str, files: Iterable[tuple[Path, str]] = ()
+) -> None:
+    """Makes MLflow's runs of a study agree with it, and closes the study's own.
+
+    Args:
+        study: the study.
+        parent: its MLflow run, if it is tracked.
+        status: FINISHED, FAILED or KILLED.
+        files: what goes to the run's artifacts, each with its folder there.
+    """
+    if parent is None:
+        return
     from sweep.tracking.runs import finish_study, reconcile
 
-    trials = study.get_trials(deepcopy=False)
-    ended = {
-        trial.number: (
-            "STOPPED" if trial.user_attrs.get("retry") == stopped().retry else trial.state.name,
-            str(trial.user_attrs.get("reason", "")),
-        )
-        for trial in trials
-        if trial.state.is_finished()
-    }
-    reconcile(parent, ended)
+    reconcile(parent, {t.number: _ended(t) for t in study.get_trials(deepcopy=False) if t.state.is_finished()})
     counts = leaderboard.states(study)
     metrics = {f"trials/{state.lower()}": float(counts.get(state, 0)) for state in leaderboard.ORDER}
     best = leaderboard.ranked(study) if len(study.directions) == 1 else []
     if best:
         metrics["best/objective"] = best[0].values[0]
-    finish_study(parent, "KILLED" if left else "FINISHED", metrics, files)
+    finish_study(parent, status, metrics, files)
+
+
+def _ended(trial: FrozenTrial) -> Ended:
+    attributes = trial.user_attrs
+    interrupted = trial.state == TrialState.FAIL and attributes.get("retry") == "always"
+    complete = trial.state == TrialState.COMPLETE and len(trial.values) == 1
+    return Ended(
+        state="STOPPED" if interrupted else trial.state.name,
+        reason=str(attributes.get("reason", "")),
+        value=trial.values[0] if complete else None,
+        params={key: str(value) for key, value in trial.params.items()},
+        metrics=attributes.get("metrics", {}),
+        reported=trial.intermediate_values,
+        folder=attributes.get("output_dir"),
+    )

@@ -6,6 +6,7 @@ MLflow mirrors a study and Optuna is the truth: what a kill left open here is cl
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
+from sweep.tracking.ended import Ended
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.store import Store, client, is_away, reason, shown
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
-from sweep.tracking.writer import create_run, end_run, log_all, source_tags
+from sweep.tracking.writer import OBJECTIVE, REPORTED, create_run, end_run, log_all, source_tags
 
 __all__ = [
     "SingleRun",
@@ -93,14 +95,17 @@ def study_run(
     return StudyRun(store, run_id, study, study_id)
 
 
-def reconcile(parent: StudyRun, states: Mapping[int, tuple[str, str]], patience: float = CLOSE_SECONDS) -> int:
-    """Closes the runs that are RUNNING although their trial is finished, as after a kill; returns how many.
+def reconcile(parent: StudyRun, ended: Mapping[int, Ended], patience: float = CLOSE_SECONDS) -> int:
+    """Makes the runs of a study's trials agree with it, as after a kill; returns how many it closed.
+
+    A run that is RUNNING although its trial has ended is given what the study knows, and closed; a trial whose run was
+    never written gets one.
 
     Never raises because of the store: what cannot be closed is logged.
 
     Args:
         parent: the study's run.
-        states: state and reason of every finished trial, by number.
+        ended: every trial that has ended, by number.
         patience: how long to wait for a store that is away, in seconds.
     """
     closed = 0
@@ -108,13 +113,21 @@ def reconcile(parent: StudyRun, states: Mapping[int, tuple[str, str]], patience:
     def close() -> None:
         nonlocal closed
         api = client(parent.store.uri)
-        for run in list(_runs(api, parent.store, parent.study_id, "trial", "attributes.status = 'RUNNING'")):
-            number = int(run.data.tags.get("sweep.trial", -1))
-            if number in states:
-                state, why = states[number]
-                payload = {"state": state, "reason": why, "traceback": ""}
-                end_run(api, run.info.run_id, _now(), payload, run.data.tags.get("sweep.output_dir"))
-                closed += 1
+        runs = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
+        for number, trial in ended.items():
+            if number not in runs:
+                tags = _study_tags(parent.study, parent.study_id, "trial")
+                tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **source_tags()}
+                run_id = create_run(api, parent.store, f"{parent.study} {number}", tags)
+                log_all(api, run_id, [], trial.params, {})
+            elif runs[number].info.status == "RUNNING":
+                run_id = runs[number].info.run_id
+            else:
+                continue
+            log_all(api, run_id, _points(trial), {}, {})
+            payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
+            end_run(api, run_id, _now(), payload, trial.folder)
+            closed += 1
 
     _patiently(close, patience, f"runs of study {parent.study} that were left open")
     return closed
@@ -152,6 +165,17 @@ def finish_study(
         api.set_terminated(parent.run_id, status, now)
 
     return _patiently(finish, patience, f"the end of study {parent.study}")
+
+
+def _points(trial: Ended) -> list[Any]:
+    """What a study knows of a trial, as MLflow's points: objective, last metrics, and intermediate values."""
+    from mlflow.entities import Metric
+
+    now, last = _now(), max(trial.reported, default=0)
+    values = dict(trial.metrics) if trial.value is None else {**trial.metrics, OBJECTIVE: trial.value}
+    points = [(REPORTED, value, step) for step, value in trial.reported.items()]
+    points += [(name, value, last) for name, value in values.items()]
+    return [Metric(name, float(value), now, step) for name, value, step in points if math.isfinite(value)]
 
 
 def _study_tags(study: str, study_id: str, kind: str) -> dict[str, str]:

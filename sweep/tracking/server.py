@@ -42,7 +42,7 @@ def serve(paths: Paths, port: int, page: str, say: Callable[[str], None]) -> int
         except OSError as error:
             raise UserError("--port", f"{port}, which is in use", "a free port, as in --port 5001") from error
     command = server_command(f"sqlite:///{paths.database}", paths.artifacts, port)
-    for end in (signal.SIGINT, signal.SIGTERM):
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)  # however this process is ended, the server ends with it
     log = paths.mlruns / "ui.log"
     with log.open("wb") as output:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweep.engine.outcome import Outcome, raised, returned
 from sweep.tracking.params import run_params
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
@@ -83,10 +83,11 @@ def run_in(
         tracker.end(0, "STOPPED", "interrupted")
         raise
     except BaseException as error:
-        trace = "".join(traceback.format_exception(error))
-        tracker.end(0, "FAIL", f"exception: {type(error).__name__}: {error}", trace)
+        outcome = raised(error)
+        tracker.end(0, outcome.state, outcome.reason, outcome.traceback)
         raise
     else:
-        tracker.end(0, "COMPLETE", value=run.value)
+        outcome = Outcome("COMPLETE") if run.value is None else returned(run.value, 1)
+        tracker.end(0, outcome.state, outcome.reason, value=run.value)
     finally:
         tracker.close(patience)

@@ -1,0 +1,29 @@
+"""What a study knows of a trial that has ended, for the run that mirrors it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that has ended.
+
+    Attributes:
+        state: COMPLETE, PRUNED, FAIL, or STOPPED (interrupted, or its agent is gone).
+        reason: why it was pruned or failed.
+        value: the objective, of a complete trial.
+        params: what was suggested, by key.
+        metrics: the last value of each.
+        reported: intermediate values of the objective, by step.
+        folder: its output directory.
+    """
+
+    state: str
+    reason: str = ""
+    value: float | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reported: Mapping[int, float] = field(default_factory=dict)
+    folder: str | None = None
