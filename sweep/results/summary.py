@@ -64,7 +64,7 @@ def close(study: optuna.Study, folder: Path, parent: StudyRun | None, export_as:
         close_run(study, parent, "KILLED" if left else "FINISHED", files)
         console.print("All of it in the browser: sweep ui", highlight=False)
     if left:
-        console.print(f"{left} trials are left: the same command goes on with them.", highlight=False)
+        console.print(f"Trials left: {left}. The same command goes on with them.", highlight=False)
     elif not complete:
         reasons = {str(trial.user_attrs.get("reason")) for trial in trials}
         raise CompactHydraException(
