@@ -10,19 +10,20 @@ and, over the turns, the ratio of ours to each: median, lowest and highest.
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
-from data.matrices import Determinant
+from conf.schema import DataConfig
 from data.stream import stream
 
 TURNS = 7
 SECONDS = 1.0
 STEPS = 50
 """Batches between two looks at the clock, like `train.steps_per_execution`."""
-LOW, HIGH, SCALE = -2.0, 2.0, 5.0
-ABOVE = Determinant()
+ANSWER = DataConfig()
+(LOW, HIGH), SCALE = ANSWER.entry_range, ANSWER.target_scale
 
 Source = Callable[[], object]
 """Makes the next `STEPS` batches."""
@@ -30,7 +31,7 @@ Source = Callable[[], object]
 
 def ours(batch_size: int, size: int) -> Source:
     """The training stream."""
-    return in_graph(stream(0, batch_size, size, (LOW, HIGH), ABOVE, SCALE))
+    return in_graph(stream(replace(ANSWER, matrix_size=size), 0, batch_size))
 
 
 def plain_numpy(batch_size: int, size: int) -> Source:
@@ -39,7 +40,7 @@ def plain_numpy(batch_size: int, size: int) -> Source:
 
     def batch() -> object:
         drawn = rng.uniform(LOW, HIGH, (batch_size * 11 // 10 + 20, size, size)).astype(np.float32)
-        kept = drawn[ABOVE.keeps(np.linalg.det(drawn))][:batch_size]
+        kept = drawn[ANSWER.determinant.keeps(np.linalg.det(drawn), size, (LOW, HIGH))][:batch_size]
         return kept, np.linalg.inv(kept).reshape(len(kept), -1) / np.float32(SCALE)
 
     return lambda: [batch() for _ in range(STEPS)]
@@ -51,7 +52,7 @@ def tensorflow_inverse(batch_size: int, size: int) -> Source:
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shape = [batch_size * 11 // 10 + 20, size, size]
         drawn = tf.random.stateless_uniform(shape, [0, step], LOW, HIGH, alg="philox")
-        kept = tf.boolean_mask(drawn, ABOVE.keeps(tf.linalg.det(drawn)))[:batch_size]
+        kept = tf.boolean_mask(drawn, ANSWER.determinant.keeps(tf.linalg.det(drawn), size, (LOW, HIGH)))[:batch_size]
         return kept, tf.reshape(tf.linalg.inv(kept), [-1, size * size]) / SCALE
 
     return in_graph(tf.data.Dataset.range(2**62).map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(16))

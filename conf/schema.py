@@ -13,16 +13,30 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from conf.networks import DenseConfig, GatedConfig, ModelConfig, ResidualConfig
+from conf.optimizers import AdamConfig, LionConfig, OptimizerConfig, RmspropConfig, SgdConfig
+from conf.require import require
+from data import rules
 from data.matrices import MINIMUM_ACCEPTANCE, Determinant, acceptance
-from models.activations import ACTIVATIONS
+from data.targets import Compression, Target
 
 
 class Loss(Enum):
-    """Losses that training can minimise, on scaled targets."""
+    """Losses that training can minimise. All but the last two are of trained units, entry by entry."""
 
     mse = "mse"
     mae = "mae"
     huber = "huber"
+    log_cosh = "log_cosh"
+    relative = "relative"
+    residual = "residual"
+
+
+class Precision(Enum):
+    """Keras's dtype policies: in which numbers a network computes. Labels, output, loss and measures stay float32."""
+
+    float32 = "float32"
+    mixed_bfloat16 = "mixed_bfloat16"
 
 
 class Direction(Enum):
@@ -32,121 +46,85 @@ class Direction(Enum):
     maximize = "maximize"
 
 
-def require(ok: bool, key: str, received: object, allowed: str) -> None:
-    """Raises ValueError with the one form that all errors of values have."""
-    if not ok:
-        raise ValueError(f"{key}: got {received}, allowed is {allowed}")
+class Decay(Enum):
+    """How the learning rate goes from its peak to the end of training."""
+
+    constant = "constant"
+    cosine = "cosine"
+    linear = "linear"
+    exponential = "exponential"
 
 
 def _check_matrices(room: str, size: int, entry_range: list[float], determinant: Determinant) -> None:
     require(size >= 2, f"{room}.matrix_size", size, "an integer of at least 2")
     pair = len(entry_range) == 2 and all(map(math.isfinite, entry_range)) and entry_range[0] < entry_range[1]
     require(pair, f"{room}.entry_range", list(entry_range), "a pair [low, high] of finite numbers with low < high")
-    threshold = determinant.value
-    require(
-        math.isfinite(threshold) and threshold >= 0, f"{room}.determinant.value", threshold, "a number of at least 0"
-    )
+    try:
+        rule = rules.named(determinant.rule)
+    except ValueError as error:
+        raise ValueError(f"{room}.{error}") from error
+    value = determinant.value
+    require(rule.accepts(value), f"{room}.determinant.value", value, f"{rule.allowed} with rule {determinant.rule}")
     share = acceptance(size, (entry_range[0], entry_range[1]), determinant)
     require(
         share >= MINIMUM_ACCEPTANCE,
         f"{room}.determinant.value",
-        f"{threshold}, which keeps {share:.2%} of matrices with entries in {list(entry_range)}",
+        f"{value}, which keeps {share:.2%} of matrices with entries in {list(entry_range)}",
         f"a threshold that keeps at least {MINIMUM_ACCEPTANCE:.1%}",
     )
 
 
 @dataclass
 class DataConfig:
-    """What is trained on: endless n×n matrices and their inverses, divided by `target_scale`."""
+    """What is trained on: n×n matrices, endless or a pool of `num_samples`, and what is to be predicted of them."""
 
     matrix_size: int = 3
     entry_range: list[float] = field(default_factory=lambda: [-2.0, 2.0])
     determinant: Determinant = field(default_factory=Determinant)
+    target: Target = Target.inverse
     target_scale: float = 5.0
+    compression: Compression = Compression.none
+    input_norm: bool = False
+    num_samples: int | None = None
+    validation_split: float = 0.0
 
     def __post_init__(self) -> None:
         _check_matrices("data", self.matrix_size, self.entry_range, self.determinant)
         ok = math.isfinite(self.target_scale) and self.target_scale > 0
         require(ok, "data.target_scale", self.target_scale, "a number above 0")
+        count, split = self.num_samples, self.validation_split
+        require(count is None or count >= 1, "data.num_samples", count, "null (endless) or an integer of at least 1")
+        require(0 <= split < 1, "data.validation_split", split, "a share from 0 to below 1")
+        if count is None:
+            require(split == 0, "data.validation_split", split, "0, as the stream is endless (data.num_samples=null)")
+        else:
+            left = count - round(count * split)
+            require(left >= 1, "data.validation_split", split, f"a share that leaves some of {count} to train on")
 
 
 @dataclass
 class EvaluationConfig:
-    """What every trial is judged on: one frozen set in original units. Never interpolated from `data`."""
+    """What every trial is judged on: one frozen set in original units. Never interpolated from `data`.
+
+    With `refine` above 0 the predictions are judged a second time, after as many Newton-Schulz steps, apart from the
+    raw ones: as val/refined_….
+    """
 
     matrix_size: int = 3
     entry_range: list[float] = field(default_factory=lambda: [-2.0, 2.0])
     determinant: Determinant = field(default_factory=Determinant)
+    target: Target = Target.inverse
     size: int = 100_000
     seed: int = 2024
+    refine: int = 0
 
     def __post_init__(self) -> None:
         _check_matrices("evaluation", self.matrix_size, self.entry_range, self.determinant)
         require(self.size >= 1, "evaluation.size", self.size, "an integer of at least 1")
         require(self.seed >= 0, "evaluation.seed", self.seed, "an integer of at least 0")
-
-
-@dataclass
-class ModelConfig:
-    """What every network has. A network with further keys extends this class, or comes as YAML alone."""
-
-    _target_: str = MISSING
-    depth: int = MISSING
-    width: int = MISSING
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        require(self.depth >= 0, "model.depth", self.depth, "an integer of at least 0")
-        require(self.width >= 1, "model.width", self.width, "an integer of at least 1")
-        known = self.activation in ACTIVATIONS
-        require(known, "model.activation", self.activation, f"one of {', '.join(ACTIVATIONS)}")
-
-
-@dataclass
-class ResidualConfig(ModelConfig):
-    """Adds the two sizes that `models.residual` does not take from depth and width."""
-
-    stem_width: int = 128
-    layers_per_block: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.stem_width >= 1, "model.stem_width", self.stem_width, "an integer of at least 1")
-        require(self.layers_per_block >= 1, "model.layers_per_block", self.layers_per_block, "an integer of at least 1")
-
-
-@dataclass
-class OptimizerConfig:
-    """A Keras optimizer; the schedule replaces `learning_rate` by its curve when the optimizer is built."""
-
-    _target_: str = MISSING
-    learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        ok = math.isfinite(self.learning_rate) and self.learning_rate > 0
-        require(ok, "optimizer.learning_rate", self.learning_rate, "a number above 0")
-
-
-@dataclass
-class AdamConfig(OptimizerConfig):
-    """Adam, with the defaults of Keras."""
-
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.beta_1 < 1, "optimizer.beta_1", self.beta_1, "a number from 0 to below 1")
-        require(0 <= self.beta_2 < 1, "optimizer.beta_2", self.beta_2, "a number from 0 to below 1")
-        require(self.epsilon > 0, "optimizer.epsilon", self.epsilon, "a number above 0")
-
-
-class Decay(Enum):
-    """How the learning rate goes from its peak to the end of training."""
-
-    constant = "constant"
-    cosine = "cosine"
+        require(self.refine >= 0, "evaluation.refine", self.refine, "an integer of at least 0")
+        inverse = self.target is Target.inverse
+        require(inverse or not self.refine, "evaluation.refine", self.refine, "0, as only inverses can be refined")
 
 
 @dataclass
@@ -160,6 +138,8 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         require(0 <= self.warmup < 1, "schedule.warmup", self.warmup, "a share of the steps from 0 to below 1")
         require(0 <= self.final <= 1, "schedule.final", self.final, "a share of the learning rate from 0 to 1")
+        falls = self.decay is not Decay.exponential or self.final > 0
+        require(falls, "schedule.final", self.final, "above 0 with exponential decay, which never comes to 0")
 
 
 @dataclass
@@ -167,18 +147,39 @@ class TrainConfig:
     """How long, in which batches and towards which loss a trial trains."""
 
     batch_size: int = 1024
-    max_steps: int = 2000
+    max_steps: int | None = 2000
+    epochs: int | None = None
     validate_every: int = 200
+    patience: int | None = None
     loss: Loss = Loss.mse
+    precision: Precision = Precision.float32
+    checkpoint_every: int | None = None
+    resume: str | None = None
     steps_per_execution: int = 50
     jit_compile: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("batch_size", "max_steps", "validate_every", "steps_per_execution"):
+        for key in ("batch_size", "validate_every", "steps_per_execution"):
             require(getattr(self, key) >= 1, f"train.{key}", getattr(self, key), "an integer of at least 1")
-        ok = self.threads is None or self.threads >= 1
-        require(ok, "train.threads", self.threads, "null (all there are) or an integer of at least 1")
+        optional = {
+            "max_steps": "where train.epochs counts",
+            "epochs": "where train.max_steps counts",
+            "patience": "no early stop",
+            "checkpoint_every": "no checkpoints",
+            "threads": "all there are",
+        }
+        for key, meaning in optional.items():
+            value = getattr(self, key)
+            allowed = f"null ({meaning}) or an integer of at least 1"
+            require(value is None or value >= 1, f"train.{key}", value, allowed)
+        steps, epochs = self.max_steps, self.epochs
+        require(
+            steps is not None or epochs is not None, "train.max_steps", steps, "an integer, as train.epochs is null"
+        )
+        require(
+            steps is None or epochs is None, "train.epochs", epochs, f"null, or train.max_steps=null (it is {steps})"
+        )
 
 
 @dataclass
@@ -241,23 +242,45 @@ class Config:
         require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
         mine, judge = self.data.matrix_size, self.evaluation.matrix_size
         require(mine == judge, "evaluation.matrix_size", judge, f"data.matrix_size, which is {mine}")
+        target, judged = self.data.target, self.evaluation.target
+        require(target is judged, "evaluation.target", judged.name, f"data.target, which is {target.name}")
+        finite = self.data.num_samples is not None
+        require(
+            finite or self.train.epochs is None, "train.epochs", self.train.epochs, "null, as the stream is endless"
+        )
+        solvable = self.train.loss is not Loss.residual or target is Target.inverse
+        require(solvable, "train.loss", "residual", f"another one, as data.target is {target.name}")
 
 
 def register() -> None:
-    """Makes the schemas known to Hydra, under the names that the YAML files list as their first default."""
+    """Makes the schemas known to Hydra, under the names that the YAML files list as their first default.
+
+    They are in a group of their own, so that `glob(*)` over a group meets only what can be chosen.
+    """
     store = ConfigStore.instance().store
     store(name="schema", node=Config)
-    store(group="data", name="schema", node=DataConfig)
-    store(group="model", name="schema", node=ModelConfig)
-    store(group="model", name="residual_schema", node=ResidualConfig)
-    store(group="optimizer", name="schema", node=OptimizerConfig)
-    store(group="optimizer", name="adam_schema", node=AdamConfig)
-    store(group="schedule", name="schema", node=ScheduleConfig)
-    store(group="train", name="schema", node=TrainConfig)
-    store(group="evaluation", name="schema", node=EvaluationConfig)
-    store(group="objective", name="schema", node=ObjectiveConfig)
-    store(group="tracking", name="schema", node=TrackingConfig)
-    store(group="storage", name="schema", node=StorageConfig)
+    schemas: dict[str, dict[str, type]] = {
+        "schema/model": {"base": ModelConfig, "dense": DenseConfig, "residual": ResidualConfig, "gated": GatedConfig},
+        "schema/optimizer": {
+            "base": OptimizerConfig,
+            "adam": AdamConfig,
+            "lion": LionConfig,
+            "rmsprop": RmspropConfig,
+            "sgd": SgdConfig,
+        },
+        "schema": {
+            "data": DataConfig,
+            "schedule": ScheduleConfig,
+            "train": TrainConfig,
+            "evaluation": EvaluationConfig,
+            "objective": ObjectiveConfig,
+            "tracking": TrackingConfig,
+            "storage": StorageConfig,
+        },
+    }
+    for group, nodes in schemas.items():
+        for name, node in nodes.items():
+            store(group=group, name=name, node=node)
 
 
 register()

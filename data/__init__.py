@@ -1,1 +1,1 @@
-"""Matrices: how they are drawn, streamed without end, and frozen for evaluation."""
+"""Matrices: how they are drawn, streamed without end or kept in a pool, and frozen for evaluation."""

@@ -3,40 +3,74 @@
 The command line checks configurations with this file, so it imports nothing but NumPy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from data.rules import named
+
 MINIMUM_ACCEPTANCE = 0.001
 """A rule that keeps a smaller share of the matrices is refused: drawing would take longer than training."""
 
 Floats = NDArray[np.floating[Any]]
 
-
-class Rule(Enum):
-    """Which matrices are kept, by their determinant."""
-
-    above = "above"  # |det| > value
+_HELD = 0.01
+"""A rescaled matrix whose entries, rounded to float32, miss the determinant by more than this share is not kept."""
 
 
 @dataclass
 class Determinant:
-    """A rule and its number. A new rule is a new member of `Rule` and its line in `keeps`."""
+    """A rule of `data.rules`, by its name or dotted path, and its number."""
 
-    rule: Rule = Rule.above
+    rule: str = "above"
     value: float = 0.1
 
-    def keeps(self, determinants: Any) -> Any:
-        """Which matrices are kept: booleans, in the array type (NumPy or TensorFlow) of their `determinants`.
+    @property
+    def rescales(self) -> bool:
+        """Whether the rule changes matrices, or only chooses among them."""
+        return self.row_factor(np.ones(1)) is not None
 
-        A determinant that is not finite in its own dtype is never kept: its matrix has no inverse to learn.
+    def keeps(self, determinants: Any, size: int, entry_range: Sequence[float]) -> Any:
+        """Which of the matrices that were drawn are kept, by their determinants.
+
+        A determinant that is zero, subnormal or not finite in its own dtype is never kept, whatever the rule: its
+        matrix has no inverse to learn.
+
+        Args:
+            determinants: float32 or float64 `[count]`, in NumPy or TensorFlow.
+            size: n.
+            entry_range: (low, high) of the uniform entries.
+
+        Returns:
+            Booleans `[count]`, in the array type of `determinants`.
         """
         magnitude = abs(determinants)
-        return (magnitude > self.value) & (magnitude < float("inf"))
+        dtype = getattr(determinants.dtype, "as_numpy_dtype", determinants.dtype)
+        usable = (magnitude >= np.finfo(dtype).tiny) & (magnitude < float("inf"))
+        return usable & named(self.rule).keeps(determinants, self.value, size, entry_range)
+
+    def row_factor(self, determinants: Any) -> Any | None:
+        """What row 0 of each kept matrix is multiplied by, `[count]`; None where the rule leaves matrices as drawn."""
+        return named(self.rule).row_factor(determinants, self.value)
+
+    @staticmethod
+    def holds(determinants: Any, wanted: Any) -> Any:
+        """Which rescaled matrices are kept: those that float32 can hold, to 1% of the determinant that was `wanted`.
+
+        A nearly singular matrix loses its determinant when the entries of its new row are rounded.
+
+        Args:
+            determinants: those of the rounded matrices, float64 `[count]`.
+            wanted: those that rescaling without rounding would give, float64 `[count]`.
+
+        Returns:
+            Booleans `[count]`.
+        """
+        return abs(determinants - wanted) < _HELD * abs(wanted)  # never where none is wanted: 0 is not below 0
 
 
 def det(matrices: Floats) -> Floats:
@@ -75,60 +109,93 @@ def inverse(matrices: Floats) -> Floats:
     return np.stack(adjugate, axis=-1).reshape(matrices.shape) / det(matrices)[..., None, None]
 
 
-def acceptance(size: int, entry_range: tuple[float, float], determinant: Determinant) -> float:
+def acceptance(size: int, entry_range: Sequence[float], determinant: Determinant) -> float:
     """The share of `size`×`size` matrices with entries uniform in `entry_range` that `determinant` keeps.
 
     A Monte-Carlo estimate in float32, as the training stream computes, so that what overflows or vanishes there counts
     as rejected. The same arguments always give the same estimate. Up to 4×4 its standard error at `MINIMUM_ACCEPTANCE`
     is a tenth of that; larger matrices get fewer draws, so that a check stays within tens of milliseconds.
+
+    Raises:
+        ValueError: if there is no such rule.
     """
     low, high = entry_range
     return _acceptance(int(size), float(low), float(high), determinant.rule, float(determinant.value))
 
 
 @lru_cache(maxsize=256)
-def _acceptance(size: int, low: float, high: float, rule: Rule, value: float) -> float:
+def _acceptance(size: int, low: float, high: float, rule: str, value: float) -> float:
     draws = int(np.clip(5_000_000 // size**3, 200, 100_000))
+    determinant = Determinant(rule, value)
     with np.errstate(all="ignore"):
         matrices = _uniform(np.random.default_rng(0), draws, size, (low, high))
-        return float(np.mean(Determinant(rule, value).keeps(det(matrices))))
+        if determinant.rescales:
+            return len(_kept(matrices, (low, high), determinant)) / draws
+        return float(np.mean(determinant.keeps(det(matrices), size, (low, high))))
+
+
+def sufficient_acceptance(size: int, entry_range: Sequence[float], determinant: Determinant) -> float:
+    """The same share, if it is one with which matrices can be drawn.
+
+    Raises:
+        ValueError: if there is no such rule, or if it keeps less than `MINIMUM_ACCEPTANCE` of the matrices.
+    """
+    share = acceptance(size, entry_range, determinant)
+    if share < MINIMUM_ACCEPTANCE:
+        raise ValueError(
+            f"determinant.value: got {determinant.value}, with which rule {determinant.rule} keeps {share:.2%} of "
+            f"matrices with entries in {list(entry_range)}, allowed is a value that keeps at least "
+            f"{MINIMUM_ACCEPTANCE:.1%}"
+        )
+    return share
 
 
 def draw(
     rng: np.random.Generator,
     count: int,
     size: int,
-    entry_range: tuple[float, float],
+    entry_range: Sequence[float],
     determinant: Determinant,
     dtype: DTypeLike = np.float32,
 ) -> Floats:
     """Draws exactly `count` kept matrices, in the order in which `rng` gave them.
 
-    Entries are uniform in float32; the rule is applied to their float64 determinants.
+    Entries are uniform in float32; the rule is applied to their float64 determinants. Where it rescales, the matrices
+    are rounded to float32 again.
 
     Returns:
         Matrices `[count, size, size]` of `dtype`.
 
     Raises:
-        ValueError: if `determinant` keeps less than `MINIMUM_ACCEPTANCE` of the matrices.
+        ValueError: if there is no such rule, or if it keeps less than `MINIMUM_ACCEPTANCE` of the matrices.
     """
-    share = acceptance(size, entry_range, determinant)
-    if share < MINIMUM_ACCEPTANCE:
-        raise ValueError(
-            f"determinant.value: got {determinant.value}, which keeps {share:.2%} of matrices with entries in "
-            f"{list(entry_range)}, allowed is a threshold that keeps at least {MINIMUM_ACCEPTANCE:.1%}"
-        )
+    share = sufficient_acceptance(size, entry_range, determinant)
     kept: list[Floats] = []
     missing = count
     while missing > 0:
         candidates = _uniform(rng, min(int(missing / share * 1.02) + 64, 1_000_000), size, entry_range)
-        accepted = candidates[determinant.keeps(det(candidates.astype(np.float64)))][:missing]
-        kept.append(accepted)
-        missing -= len(accepted)
+        kept.append(_kept(candidates, entry_range, determinant)[:missing])
+        missing -= len(kept[-1])
     return np.concatenate(kept).astype(dtype, copy=False) if kept else np.empty((0, size, size), dtype)
 
 
-def _uniform(rng: np.random.Generator, count: int, size: int, entry_range: tuple[float, float]) -> Floats:
+def _kept(candidates: Floats, entry_range: Sequence[float], determinant: Determinant) -> Floats:
+    """Those of float32 candidates `[count, n, n]` that are kept by their float64 determinants, rescaled if need be."""
+    determinants = det(candidates.astype(np.float64))
+    chosen = determinant.keeps(determinants, candidates.shape[-1], entry_range)
+    kept, determinants = np.compress(chosen, candidates, axis=0), determinants[chosen]
+    factor = determinant.row_factor(determinants)
+    if factor is None:
+        return kept
+    with np.errstate(all="ignore"):  # what a float32 cannot hold is not kept
+        rows = (kept[:, 0] * factor[:, None]).astype(np.float32)
+        # TensorFlow may take subnormal numbers for zero: matrices that depend on them are not to be counted on.
+        kept[:, 0] = np.where(abs(rows) < np.finfo(np.float32).tiny, 0, rows)
+        holds = determinant.holds(det(kept.astype(np.float64)), determinants * factor)
+        return np.compress(holds, kept, axis=0)
+
+
+def _uniform(rng: np.random.Generator, count: int, size: int, entry_range: Sequence[float]) -> Floats:
     low, high = np.float32(entry_range[0]), np.float32(entry_range[1])
     return low + (high - low) * rng.random((count, size, size), dtype=np.float32)
 

@@ -1,6 +1,6 @@
 """The activations that networks of this project offer."""
 
-ACTIVATIONS = ("elu", "gelu", "leaky_relu", "mish", "relu", "selu", "sigmoid", "silu", "softplus", "tanh")
+ACTIVATIONS = ("elu", "gelu", "leaky_relu", "linear", "mish", "relu", "selu", "sigmoid", "silu", "softplus", "tanh")
 """Keras's names of them."""
 
 

@@ -27,8 +27,24 @@ _MAXIMIZED = ("r2", "within_5pct", "within_1pct")
 NAMES = tuple(_TITLES)
 """The measures, in the order in which tables show them. In a run they are prefixed: val/, best/, test/."""
 
+REFINED = "refined_"
+"""Begins the name of a measure of refined predictions: val/refined_rmse beside val/rmse."""
+
+_OF_INVERSES = ("residual_median", "residual_p90")
+
 _SMALLEST = float(np.finfo(np.float64).eps)
 """Relative errors below this count as this, so that one exact hit does not make the geometric mean zero."""
+
+
+def names(inverse: bool, refined: bool) -> tuple[str, ...]:
+    """The measures that a run has, by their bare names.
+
+    Args:
+        inverse: whether inverses are predicted: only they have residuals.
+        refined: whether refined predictions are judged, too.
+    """
+    plain = tuple(name for name in NAMES if inverse or name not in _OF_INVERSES)
+    return (*plain, *(f"{REFINED}{name}" for name in plain if refined))
 
 
 def title(name: str) -> str:
@@ -54,51 +70,58 @@ def improves(name: str, value: float, best: float | None) -> bool:
     return value > best if better(name) == "maximize" else value < best
 
 
-def measures(matrices: Floats, inverses: Floats, predictions: Floats) -> dict[str, float]:
-    """How good predictions of inverses are.
+def measures(matrices: Floats, truth: Floats, predictions: Floats) -> dict[str, float]:
+    """How good predictions of inverses, or of determinants, are.
 
     The relative error of a matrix is ‖X̂ - X‖ / ‖X‖, its residual ‖A·X̂ - I‖, both in the Frobenius norm; quantiles and
     means are over matrices. `rmse` is over all entries; `r2` compares it with that of the best constant.
 
     Args:
         matrices: A, `[count, n, n]`.
-        inverses: X, `[count, n, n]`, in original units.
-        predictions: X̂, `[count, n, n]`, in original units; may be non-finite, and then the measures are, too.
+        truth: X, inverses `[count, n, n]` or determinants `[count, 1]`, in original units.
+        predictions: X̂, in the shape of `truth`, in original units; may be non-finite, and then the measures are, too.
 
     Returns:
-        Every measure of `NAMES`, in that order.
+        Every measure of `NAMES` (of determinants: but for the residuals), in that order.
     """
-    a, x, x_hat = (np.asarray(array, np.float64) for array in (matrices, inverses, predictions))
-    size = a.shape[-1]
+    a, x, x_hat = (np.asarray(array, np.float64) for array in (matrices, truth, predictions))
+    inverse = x.ndim == a.ndim
+    entries = tuple(range(1, x.ndim))
     with np.errstate(all="ignore"):
-        squared = np.square(x_hat - x).sum((1, 2))
-        relative = np.sqrt(squared / np.square(x).sum((1, 2)))
-        residual = np.sqrt(np.square(a @ x_hat - np.eye(size)).sum((1, 2)))
+        squared = np.square(x_hat - x).sum(entries)
+        relative = np.sqrt(squared / np.square(x).sum(entries))
         log10 = np.log10(np.maximum(relative, _SMALLEST)).mean()
-        values = (
-            np.sqrt(squared.mean() / size**2),
+        values = [
+            np.sqrt(squared.sum() / x.size),
             1 - squared.sum() / np.square(x - x.mean(0)).sum(),
             10**log10,
             log10,
             *_quantiles(relative, (0.5, 0.9, 0.99)),
             _share(relative, 0.05),
             _share(relative, 0.01),
-            *_quantiles(residual, (0.5, 0.9)),
-        )
-    return dict(zip(NAMES, map(float, values), strict=True))
+        ]
+        if inverse:
+            residual = np.sqrt(np.square(a @ x_hat - np.eye(a.shape[-1])).sum(entries))
+            values += [*_quantiles(residual, (0.5, 0.9))]
+    return dict(zip(names(inverse, False), map(float, values), strict=True))
 
 
-def zero_skill(matrices: Floats, inverses: Floats) -> dict[str, float]:
-    """The measures of the best constant prediction: the mean of `inverses` over the set, entry by entry."""
-    return measures(matrices, inverses, np.broadcast_to(inverses.mean(0), inverses.shape))
+def rmse_by_entry(truth: Floats, predictions: Floats) -> Floats:
+    """The root mean squared error of each entry apart, `[n, n]` or `[1]`, over `[count, …]` of both."""
+    return np.asarray(np.sqrt(np.mean(np.square(np.asarray(predictions, np.float64) - truth), axis=0)))
 
 
-def best_linear(matrices: Floats, inverses: Floats) -> dict[str, float]:
+def zero_skill(matrices: Floats, truth: Floats) -> dict[str, float]:
+    """The measures of the best constant prediction: the mean of `truth` over the set, entry by entry."""
+    return measures(matrices, truth, np.broadcast_to(truth.mean(0), truth.shape))
+
+
+def best_linear(matrices: Floats, truth: Floats) -> dict[str, float]:
     """The measures of the linear map with intercept that fits this very set best, in the least squares of entries."""
     count = len(matrices)
     flat = np.column_stack([matrices.reshape(count, -1).astype(np.float64), np.ones(count)])
-    weights = np.linalg.lstsq(flat, inverses.reshape(count, -1), rcond=None)[0]
-    return measures(matrices, inverses, (flat @ weights).reshape(inverses.shape))
+    weights = np.linalg.lstsq(flat, truth.reshape(count, -1), rcond=None)[0]
+    return measures(matrices, truth, (flat @ weights).reshape(truth.shape))
 
 
 BASELINES: dict[str, Callable[[Floats, Floats], dict[str, float]]] = {
@@ -118,7 +141,7 @@ def _share(relative: Floats, limit: float) -> float:
 
 
 def _bare(name: str) -> str:
-    bare = name.rpartition("/")[2]
+    bare = name.rpartition("/")[2].removeprefix(REFINED)
     if bare not in _TITLES:
         allowed = ", ".join(f"val/{known}" for known in NAMES)
         raise ValueError(f"objective.metric: got {name}, allowed is one of {allowed}")

@@ -30,12 +30,10 @@ from sweep import metrics
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
 from sweep.tracking.store import absolute
+from sweep.training import checkpoint
 
 CONFIG_PATH = "pkg://conf"
 CONFIG_NAME = "config"
-
-OBJECTIVES = tuple(f"val/{name}" for name in metrics.NAMES)
-"""What a study can optimise."""
 
 
 def check(arguments: list[str], task: Any) -> None:
@@ -70,6 +68,8 @@ def check(arguments: list[str], task: Any) -> None:
         check_values(trial)
     if mode == RunMode.MULTIRUN:
         check_study(config, trials)
+    elif config.train.resume is not None:
+        check_resume(config)
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
@@ -108,15 +108,15 @@ def check_values(config: DictConfig) -> None:
         raise UserError(key, "a key that does not exist", nearest(key, allowed))
     try:
         OmegaConf.to_object(task)
-    except ValueError as error:  # in the form of UserError: see conf.schema.require
-        what, _, rest = str(error).partition(": got ")
-        received, _, allowed_text = rest.rpartition(", allowed is ")
-        raise UserError(what, received, allowed_text) from error
+    except ValueError as error:
+        raise said(error) from error
     except OmegaConfBaseException as error:
         raise explain(error, task) from error
     metric, direction = str(config.objective.metric), config.objective.direction.name
-    if metric not in OBJECTIVES:
-        raise UserError("objective.metric", repr(metric), nearest(metric, OBJECTIVES))
+    judged = config.evaluation
+    measures = metrics.names(inverse=judged.target.name == "inverse", refined=judged.refine > 0)
+    if metric not in (objectives := [f"val/{name}" for name in measures]):
+        raise UserError("objective.metric", repr(metric), nearest(metric, objectives))
     if direction != metrics.better(metric):
         raise UserError("objective.direction", f"{direction} for {metric}", metrics.better(metric))
 
@@ -152,10 +152,27 @@ def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
         if str(getattr(sweeper[key], "name", sweeper[key])) != ours:
             source = "study.name" if key == "study_name" else "objective.direction"
             raise UserError(f"hydra.sweeper.{key}", sweeper[key], f"{ours!r}, as {source} says")
+    if config.train.resume is not None:
+        raise UserError("train.resume", config.train.resume, "null: a study's killed trials go on by themselves")
     for room in ("evaluation", "objective"):
         judged = [OmegaConf.to_container(trial[room], resolve=True) for trial in trials]
         if any(other != judged[0] for other in judged):
             raise UserError(room, "a setting that changes from trial to trial", "one for all: else nothing compares")
+
+
+def check_resume(config: DictConfig) -> None:
+    """Raises UserError unless `train.resume` names a checkpoint of this configuration."""
+    try:
+        checkpoint.named(config)
+    except ValueError as error:
+        raise said(error) from error
+
+
+def said(error: ValueError) -> UserError:
+    """An error in the form of UserError (see conf.require) as one."""
+    what, _, rest = str(error).partition(": got ")
+    received, _, allowed = rest.rpartition(", allowed is ")
+    return UserError(what, received, allowed)
 
 
 def check_paths(folder: Path) -> None:

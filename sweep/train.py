@@ -10,37 +10,44 @@ from pathlib import Path
 from typing import Any, cast
 
 import keras
+import numpy as np
 import tensorflow as tf
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from conf.schema import Config, Decay, Loss, ScheduleConfig
+from conf.schema import Config
 from data.evaluation import evaluation_set
+from data.pool import held_out, pool, steps_per_epoch
 from data.stream import stream
+from data.targets import outputs
+from models.input_norm import normalized_input
 from models.original_units import original_units
-from sweep.callbacks import StopOnDivergence, Validation
-from sweep.engine.trial import current_trial
-from sweep.scatter import save_scatter
-from sweep.verdict import print_verdict
+from sweep.callbacks import Checkpoints, GoOn, StopOnDivergence, Validation
+from sweep.engine.trial import TrialPruned, current_trial
+from sweep.metrics import rmse_by_entry
+from sweep.training import checkpoint as checkpoints
+from sweep.training.checkpoint import Checkpoint
+from sweep.training.cost import Cost, flops_per_sample
+from sweep.training.judge import Judge
+from sweep.training.losses import TrainedNetwork, formula
+from sweep.training.scatter import save_scatter
+from sweep.training.schedule import learning_rate
+from sweep.training.verdict import print_held_out, print_verdict
 
 # A warm process builds a new graph for each trial, which TensorFlow takes for a mistake and warns about.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-_LOSSES = {
-    Loss.mse: keras.losses.MeanSquaredError,
-    Loss.mae: keras.losses.MeanAbsoluteError,
-    Loss.huber: keras.losses.Huber,
-}
+log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
     """Trains one network and judges it on the frozen validation set.
 
-    The same configuration (with its seed) and number of threads give the same objective, bit for bit. Leaves
-    `model.keras` (the best weights, in original units) and `scatter.png` in the output folder, and prints the measures
-    beside what a constant and a linear map reach.
+    The same configuration (with its seed) and number of threads give the same objective, bit for bit, whether or not
+    the run was killed in between and went on from a checkpoint. Leaves `model.keras` (the best weights, in original
+    units) and `scatter.png` in the output folder, and prints the measures beside what takes no network.
 
     Args:
         cfg: a composed configuration.
@@ -51,48 +58,90 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
 
     Raises:
         TrialPruned: if the study gives the trial up.
-        ValueError: if a value is wrong.
+        ValueError: if a value is wrong, or `train.resume` names no checkpoint of this configuration.
         RuntimeError: if TensorFlow already runs in this process with another number than `train.threads`.
     """
     settings = cast(Config, OmegaConf.to_object(cfg))
     use_threads(settings.train.threads)
     keras.utils.set_random_seed(settings.seed % 2**32)
+    keras.config.set_dtype_policy(settings.train.precision.value)
     try:
         return _train(cfg, settings, output_folder(output_dir))
     finally:
+        keras.config.set_dtype_policy("float32")
         keras.backend.clear_session()  # a process that runs hundreds of trials has to let their graphs go
 
 
 def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
     began = time.perf_counter()
-    how = settings.train
+    how, steps = settings.train, training_steps(settings)
     network = compiled_network(cfg, settings)
-    judge = original_units(network, settings.data.target_scale)
-    judged_on = evaluation_set(settings.evaluation, "validation")
-    validation = Validation(
-        judge, judged_on, settings.objective.metric, how.validate_every, how.max_steps, how.batch_size
-    )
+    judge = network_judge(network, settings)
+    metric, every, batch_size = settings.objective.metric, how.validate_every, how.batch_size
+    validation = Validation(judge, metric, every, steps, batch_size, patience=how.patience)
     divergence = StopOnDivergence()
-    network.fit(training_batches(settings), shuffle=False, verbose=0, callbacks=[divergence, validation])
+    callbacks: list[keras.callbacks.Callback] = [divergence, validation]
+    saved = checkpoint_to_go_on_from(cfg, folder)
+    if saved is not None:
+        callbacks.insert(0, GoOn(saved))
+        validation.go_on(saved.step, saved.progress, list(saved.arrays.get("best", [])))
+        divergence.start = saved.step
+    if how.checkpoint_every is not None and folder is not None:
+        callbacks.append(Checkpoints(folder, how.checkpoint_every, validation, checkpoints.deciding(cfg)))
+    try:
+        if not validation.done:
+            batches = training_batches(settings, validation.start)
+            network.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
+    except TrialPruned:
+        checkpoints.remove(folder)
+        raise
 
-    trial = current_trial()
-    trial.describe(
+    progress, trial = validation.progress, current_trial()
+    speed = progress.history[-1][0] / progress.seconds if progress.history else 0.0
+    cost = Cost(
         parameters=network.count_params(),
-        evaluation_digest=judged_on.digest,
-        best_step=validation.best_step,
-        seconds=round(time.perf_counter() - began, 3),
+        flops=flops_per_sample(judge.model),
+        steps_per_second=speed,
+        samples_per_second=speed * batch_size,
+        best_step=progress.best_step,
+        seconds_to_best=progress.best_seconds,
     )
-    if divergence.diverged_at is not None or validation.best is None or validation.best_predictions is None:
-        trial.describe(diverged_at=divergence.diverged_at or how.max_steps)
-        return math.nan
-    print_verdict(validation.best, validation.best_predictions, judged_on, Console())
+    trial.describe(
+        parameters=cost.parameters,
+        flops_per_sample=cost.flops,
+        evaluation_digest=judge.judged_on.digest,
+        best_step=cost.best_step,
+        seconds_to_best=round(cost.seconds_to_best, 3),
+        seconds=round(time.perf_counter() - began, 3),
+        **({} if saved is None else {"went_on_from_step": saved.step}),
+    )
+    if divergence.diverged_at is not None or not progress.best:
+        trial.describe(diverged_at=divergence.diverged_at or steps)
+    else:
+        _show(validation, judge, cost, folder)
+    checkpoints.remove(folder)
+    return math.nan if divergence.diverged_at is not None else progress.objective
+
+
+def _show(validation: Validation, judge: Judge, cost: Cost, folder: Path | None) -> None:
+    """Prints and draws how good the best weights are, and saves the network with them."""
+    validation.restore_best()
+    progress, frozen, held, console = validation.progress, judge.judged_on, judge.held_out, Console()
+    predictions = judge.predict(frozen.inputs)
+    print_verdict(progress.best, predictions, frozen, judge.refine, console)
+    if held is not None:
+        last = progress.history[-1][1]["held_out/rmse"]
+        print_held_out(held, judge.predict(held.inputs), last, console)
+    console.print(str(cost), highlight=False)
+    errors = rmse_by_entry(frozen.truth, predictions)
+    by_entry = {"_".join(map(str, where)): float(errors[where]) for where in np.ndindex(errors.shape)}
+    trial = current_trial()
+    trial.log({f"output/rmse_{where}": error for where, error in by_entry.items()}, progress.best_step)
     if folder is not None:
-        validation.restore_best()
-        judge.save(folder / "model.keras")
-        words = f"{network.name}, {network.count_params():,} parameters, after {validation.best_step:,} steps"
-        save_scatter(judged_on.inverses, validation.best_predictions, folder / "scatter.png", words)
+        judge.model.save(folder / "model.keras")
+        words = f"{judge.model.name}, {cost.parameters:,} parameters, after {cost.best_step:,} steps"
+        save_scatter(frozen.truth, predictions, folder / "scatter.png", words)
         trial.attach(folder / "scatter.png", "plots")
-    return validation.objective
 
 
 def use_threads(threads: int | None) -> None:
@@ -116,48 +165,66 @@ def use_threads(threads: int | None) -> None:
             ) from error
 
 
-def compiled_network(cfg: DictConfig, settings: Config) -> keras.Model:
-    """Builds the configured network, from Keras's global seed, ready to be fitted to scaled targets."""
-    network = instantiate(_plain(cfg.model), size=settings.data.matrix_size)
-    how = settings.train
-    rate = learning_rate(cfg.optimizer.learning_rate, settings.schedule, how.max_steps)
-    network.compile(
-        optimizer=instantiate(_plain(cfg.optimizer), learning_rate=rate),
-        loss=_LOSSES[how.loss](),
-        jit_compile=how.jit_compile,
-        # Callbacks are called after each execution, so a validation must be the end of one.
-        steps_per_execution=largest_divisor(how.validate_every, how.steps_per_execution),
-    )
-    return network
-
-
-def training_batches(settings: Config) -> tf.data.Dataset:
-    """The first `train.max_steps` batches of the stream that `seed` names."""
+def compiled_network(cfg: DictConfig, settings: Config) -> TrainedNetwork:
+    """Builds the configured network, from Keras's global seed, ready to be fitted to targets in trained units."""
     data, how = settings.data, settings.train
-    low, high = data.entry_range
-    return stream(
-        settings.seed,
-        how.batch_size,
-        data.matrix_size,
-        (low, high),
-        data.determinant,
-        data.target_scale,
-        steps=how.max_steps,
+    network = instantiate(_plain(cfg.model), size=data.matrix_size, outputs=outputs(data.target, data.matrix_size))
+    if data.input_norm:
+        network = normalized_input(network)
+    trained = TrainedNetwork(network, formula(how.loss, data))
+    rate = learning_rate(cfg.optimizer.learning_rate, settings.schedule, training_steps(settings))
+    # Callbacks are called after each execution, so a validation and a checkpoint must be the end of one.
+    together = math.gcd(how.validate_every, how.checkpoint_every or how.validate_every)
+    trained.compile(
+        optimizer=instantiate(_plain(cfg.optimizer), learning_rate=rate),
+        jit_compile=how.jit_compile,
+        steps_per_execution=largest_divisor(together, how.steps_per_execution),
     )
+    trained.optimizer.build(trained.trainable_variables)  # a checkpoint has to find its variables
+    return trained
 
 
-def learning_rate(
-    peak: float, schedule: ScheduleConfig, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate over `steps` steps: a linear warm-up from 0, then constant or half a cosine down."""
-    schedules = keras.optimizers.schedules
-    warmup = round(schedule.warmup * steps)
-    if schedule.decay is Decay.cosine:
-        first, target = (0.0, peak) if warmup else (peak, None)
-        return schedules.CosineDecay(
-            first, max(steps - warmup, 1), schedule.final, warmup_target=target, warmup_steps=warmup
-        )
-    return schedules.PolynomialDecay(0.0, warmup, end_learning_rate=peak) if warmup else peak
+def network_judge(network: keras.Model, settings: Config) -> Judge:
+    """What judges a network that is trained with these settings."""
+    data, evaluation = settings.data, settings.evaluation
+    model = original_units(
+        network, data.target_scale, data.target.value, data.compression.value, input_norm=data.input_norm
+    )
+    part = held_out(data, settings.seed) if data.validation_split else None
+    return Judge(model, evaluation_set(evaluation, "validation"), evaluation.refine, part)
+
+
+def training_steps(settings: Config) -> int:
+    """The steps of the whole training: `train.max_steps`, or those of `train.epochs` passes over the pool."""
+    how = settings.train
+    if how.max_steps is not None:
+        return how.max_steps
+    assert how.epochs is not None  # the schema sees to it
+    return how.epochs * steps_per_epoch(settings.data, how.batch_size)
+
+
+def training_batches(settings: Config, start: int = 0) -> tf.data.Dataset:
+    """The batches of the training from step `start` on, of the stream or the pool that `seed` names."""
+    data, batch_size = settings.data, settings.train.batch_size
+    made = stream if data.num_samples is None else pool
+    return made(data, settings.seed, batch_size, start, training_steps(settings) - start)
+
+
+def checkpoint_to_go_on_from(cfg: DictConfig, folder: Path | None) -> Checkpoint | None:
+    """The checkpoint that `train.resume` names; else that of this folder, or of an earlier attempt at the same trial.
+
+    Raises:
+        ValueError: if `train.resume` names a folder without one, or one of another configuration.
+    """
+    if cfg.train.resume is not None:
+        return checkpoints.named(cfg)
+    for earlier in (folder, *map(Path, current_trial().earlier)):
+        if earlier is not None and (earlier / checkpoints.FILE).exists():
+            found = Checkpoint.load(earlier)
+            if not checkpoints.differing(found, cfg):
+                return found
+            log.warning("The checkpoint in %s is of another configuration: training begins anew", earlier)
+    return None
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -9,7 +6,7 @@ from data.matrices import MINIMUM_ACCEPTANCE, Determinant, acceptance, det, draw
 ABOVE = Determinant(value=0.1)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 6])
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
 def test_determinant_and_inverse_agree_with_lapack(size: int) -> None:
     matrices = draw(np.random.default_rng(1), 500, size, (-2.0, 2.0), ABOVE, np.float64)
     np.testing.assert_allclose(det(matrices), np.linalg.det(matrices), rtol=1e-9, atol=1e-12)
@@ -42,7 +39,7 @@ def test_draw_repeats_with_its_generator_and_can_be_empty() -> None:
 
 
 def test_draw_refuses_a_rule_that_keeps_almost_nothing() -> None:
-    with pytest.raises(ValueError, match=r"determinant\.value: got 100\.0, .* allowed is a threshold"):
+    with pytest.raises(ValueError, match=r"determinant\.value: got 100\.0, .* allowed is a value that keeps"):
         draw(np.random.default_rng(0), 1, 3, (-2.0, 2.0), Determinant(value=100.0))
 
 
@@ -60,13 +57,3 @@ def test_acceptance_tells_one_in_a_thousand() -> None:
 @pytest.mark.parametrize("entry_range", [(-1e30, 1e30), (-3e38, 3e38), (-1e-20, 1e-20), (1.0, 1.0)])
 def test_matrices_that_float32_cannot_invert_count_as_rejected(entry_range: tuple[float, float]) -> None:
     assert acceptance(3, entry_range, Determinant(value=0.0)) == 0.0
-
-
-def test_the_rule_never_keeps_what_is_not_finite() -> None:
-    kept = ABOVE.keeps(np.array([0.0, 0.1, 0.2, -0.2, np.inf, np.nan]))
-    assert kept.tolist() == [False, False, True, True, False, False]
-
-
-def test_the_module_loads_no_tensorflow() -> None:
-    program = "import sys, data.matrices, conf.schema; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

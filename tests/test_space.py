@@ -47,7 +47,7 @@ def parse(compose: Callable[..., DictConfig], loader: ConfigLoader) -> Callable[
         ("train.jit_compile=true,false", CategoricalDistribution([True, False])),
         ("data.entry_range=choice([-1,1],[-2,2])", CategoricalDistribution(["[-1,1]", "[-2,2]"])),
         ("model=choice(dense,residual)", CategoricalDistribution(["dense", "residual"])),
-        ("schedule=glob(*,exclude=*schema)", CategoricalDistribution(["constant", "cosine"])),
+        ("schedule=glob(*)", CategoricalDistribution(["constant", "cosine", "exponential", "linear"])),
     ],
 )
 def test_every_form_of_the_grammar_becomes_its_distribution(parse: Any, line: str, expected: Any) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from conf.schema import Config, Decay, EvaluationConfig, ScheduleConfig
+from conf.schema import Config, EvaluationConfig, Loss
 from data.evaluation import evaluation_set
 from sweep.engine.trial import Trial, TrialPruned, running
 from sweep.metrics import measures
-from sweep.train import largest_divisor, learning_rate, train, training_batches, use_threads
+from sweep.train import compiled_network, largest_divisor, train, training_batches, training_steps, use_threads
 
 CONF = Path(__file__).parent.parent / "conf"
 SMALL = (
@@ -49,7 +49,7 @@ def test_a_trial_leaves_its_model_its_scatter_and_its_facts(
     model = keras.models.load_model(tmp_path / "model.keras")
     predictions = model.predict(frozen.inputs, verbose=0)
     assert predictions.shape == (500, 3, 3)
-    assert measures(frozen.inputs, frozen.inverses, predictions)["rmse"] == pytest.approx(objective, rel=1e-5)
+    assert measures(frozen.inputs, frozen.truth, predictions)["rmse"] == pytest.approx(objective, rel=1e-5)
 
     scatter = tmp_path / "scatter.png"
     assert scatter.read_bytes().startswith(b"\x89PNG")
@@ -58,11 +58,14 @@ def test_a_trial_leaves_its_model_its_scatter_and_its_facts(
     assert [report["step"] for report in reports] == [6, 12]
     assert objective == min(report["value"] for report in reports)
     assert events.facts()["parameters"] == 10 * 8 + 9 * 9
+    products = 2 * (9 * 8 + 8 * 9)
+    assert products <= events.facts()["flops_per_sample"] <= products + 60  # biases, activations, the scale
+    assert 0 < events.facts()["seconds_to_best"] <= events.facts()["seconds"]
     assert events.facts()["best_step"] in (6, 12)
     assert events.facts()["evaluation_digest"] == frozen.digest
 
     printed = capsys.readouterr().out
-    for words in ("this network", "zero skill", "best linear", "root mean squared error", "A·X̂"):
+    for words in ("this network", "zero skill", "best linear", "root mean squared error", "A·X̂", "161 parameters"):
         assert words in printed
 
 
@@ -107,12 +110,12 @@ def shipped() -> list[list[str]]:
     options = [[f"{group}={file.stem}" for file in sorted((CONF / group).glob("*.yaml"))] for group in groups]
     rounds = [[names[turn % len(names)] for names in options] for turn in range(max(map(len, options)))]
     size = ["data.matrix_size=4", "evaluation.matrix_size=4", "train.loss=huber"]
-    return [*rounds, ["+experiment=answer"], size]
+    return [*rounds, *([f"+experiment={name}"] for name in ("answer", "question", "question_determinant")), size]
 
 
 @pytest.mark.parametrize("choices", shipped(), ids=" ".join)
 def test_every_shipped_option_trains_a_few_steps(compose: Compose, choices: list[str]) -> None:
-    assert math.isfinite(train(compose(*choices, *SMALL, "train.max_steps=4")))
+    assert math.isfinite(train(compose(*choices, *SMALL, "train.max_steps=4", "train.epochs=null")))
 
 
 def test_the_seed_chooses_the_stream(compose: Compose) -> None:
@@ -125,20 +128,172 @@ def test_the_seed_chooses_the_stream(compose: Compose) -> None:
     assert not np.array_equal(first_matrix(1), first_matrix(2))
 
 
-@pytest.mark.parametrize("step", [0, 10, 50, 100])
-def test_schedules(step: int) -> None:
-    def rate(**settings: Any) -> float:
-        curve = learning_rate(0.1, ScheduleConfig(**settings), 100)
-        return curve if isinstance(curve, float) else float(curve(step))
+def settings_of(cfg: DictConfig) -> Config:
+    settings = OmegaConf.to_object(cfg)
+    assert isinstance(settings, Config)
+    return settings
 
-    assert rate(decay=Decay.constant) == 0.1
-    assert rate(decay=Decay.constant, warmup=0.2) == pytest.approx(min(step / 20, 1) * 0.1)
-    cosine = (1 + math.cos(math.pi * step / 100)) / 2
-    assert rate(decay=Decay.cosine) == pytest.approx(0.1 * cosine, abs=1e-8)
-    assert rate(decay=Decay.cosine, final=0.2) == pytest.approx(0.1 * (0.2 + 0.8 * cosine), rel=1e-5)
-    late = (1 + math.cos(math.pi * (step - 20) / 80)) / 2
-    expected = 0.1 * (step / 20 if step < 20 else late)
-    assert rate(decay=Decay.cosine, warmup=0.2) == pytest.approx(expected, abs=1e-8)
+
+def compiled(cfg: DictConfig) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return compiled_network(cfg, settings_of(cfg))
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "optimizer").glob("*.yaml")))
+def test_every_optimizer_gets_what_its_file_says(compose: Compose, name: str) -> None:
+    changes = ["optimizer.weight_decay=0.125", "optimizer.global_clipnorm=2.5", "optimizer.ema_momentum=0.75"]
+    cfg = compose(f"optimizer={name}", *changes, "optimizer.use_ema=true")
+    built = compiled(cfg).optimizer
+    assert type(built).__name__.lower() == name
+    for key, value in cfg.optimizer.items():
+        if key not in ("_target_", "learning_rate"):
+            assert getattr(built, key) == pytest.approx(value), key
+    assert float(built.learning_rate) == pytest.approx(cfg.optimizer.learning_rate)
+    plain = {**compose(f"optimizer={name}").optimizer, "use_ema": True}
+    changed = {key for key, value in cfg.optimizer.items() if plain[key] != value}
+    assert changed == {"weight_decay", "global_clipnorm", "ema_momentum"}
+
+
+def test_clipping_bounds_a_step(compose: Compose) -> None:
+    """With plain gradient descent at rate 1, the weights move by the norm of the clipped gradient."""
+    moved = {}
+    for clip in ("null", "0.01"):
+        cfg = compose(*SMALL, "optimizer=sgd", "optimizer.learning_rate=1", f"optimizer.global_clipnorm={clip}")
+        network = compiled(cfg)
+        before = network.get_weights()
+        matrices, targets = next(training_batches(settings_of(cfg)).as_numpy_iterator())
+        network.train_on_batch(matrices, targets)
+        moved[clip] = math.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(network.get_weights(), before, strict=True)))
+    assert moved["0.01"] == pytest.approx(0.01, rel=1e-3)
+    assert moved["null"] > 0.05
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_every_loss_falls(compose: Compose, loss: Loss) -> None:
+    events = Events()
+    steps = ["train.max_steps=300", "train.validate_every=30", "optimizer.learning_rate=3e-3", "train.batch_size=256"]
+    with running(Trial(0, events.send)):
+        train(compose(*SMALL, *steps, f"train.loss={loss.name}"))
+    losses = [payload["values"]["train/loss"] for _, payload in events if "train/loss" in payload.get("values", {})]
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_changes_the_training_and_not_the_data(compose: Compose) -> None:
+    objectives = {loss: train(compose(*SMALL, f"train.loss={loss.name}")) for loss in Loss}
+    assert len(set(objectives.values())) == len(Loss)
+    first = {
+        loss: next(training_batches(settings_of(compose(*SMALL, f"train.loss={loss.name}"))).as_numpy_iterator())
+        for loss in Loss
+    }
+    for matrices, targets in first.values():
+        np.testing.assert_array_equal(matrices, first[Loss.mse][0])
+        np.testing.assert_array_equal(targets, first[Loss.mse][1])
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_the_rest(compose: Compose, tmp_path: Path) -> None:
+    from sweep.engine.trial import current_trial
+
+    cfg = compose(*SMALL, "train.precision=mixed_bfloat16", "optimizer.learning_rate=3e-3", "train.max_steps=60")
+    single = compose(*SMALL, "optimizer.learning_rate=3e-3", "train.max_steps=60")
+    low, high = train(cfg, tmp_path), train(single)
+    assert low != high
+    assert low == pytest.approx(high, abs=0.05)
+    assert keras.config.dtype_policy().name == "float32", "the next trial of the process must not inherit it"
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = compiled(cfg)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    hidden = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense) and layer.name != "scaled"]
+    assert {layer.compute_dtype for layer in hidden} == {"bfloat16"}
+    assert {weight.dtype for weight in network.weights} == {"float32"}
+    assert network(np.ones((2, 3, 3), np.float32)).dtype == "float32"
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model(np.ones((2, 3, 3), np.float32)).dtype == "float32"
+    assert current_trial().number is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("data.compression=asinh",),
+        ("data.input_norm=true",),
+        ("data.input_norm=true", "data.compression=asinh", "data.target_scale=0.5"),
+        ("data.target=determinant", "evaluation.target=determinant", "data.input_norm=true"),
+        ("data.num_samples=200", "data.validation_split=0.25"),
+        ("data.matrix_size=4", "evaluation.matrix_size=4", "data.determinant.rule=relative"),
+    ],
+    ids=" ".join,
+)
+def test_whatever_is_trained_on_the_saved_model_is_judged_in_original_units(
+    compose: Compose, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    cfg = compose(*SMALL, *changes, "objective.metric=val/rmse")
+    objective = train(cfg, tmp_path)
+    frozen = evaluation_set(settings_of(cfg).evaluation, "validation")
+    predictions = keras.models.load_model(tmp_path / "model.keras").predict(frozen.inputs, verbose=0)
+    assert predictions.shape == frozen.truth.shape
+    assert measures(frozen.inputs, frozen.truth, predictions)["rmse"] == pytest.approx(objective, rel=1e-4)
+    assert train(compose(*SMALL, "objective.metric=val/rmse")) != objective
+
+
+@pytest.mark.parametrize("changes", [("data.compression=asinh",), ("data.input_norm=true",)], ids=" ".join)
+def test_trained_units_are_undone_exactly(compose: Compose, changes: tuple[str, ...]) -> None:
+    """A network that gave the targets themselves would be judged perfect."""
+    from models.original_units import original_units
+
+    cfg = compose(*SMALL, *changes)
+    data = settings_of(cfg).data
+    matrices, targets = next(training_batches(settings_of(cfg)).as_numpy_iterator())
+
+    inputs = keras.Input((3, 3), name="matrix")
+    looked_up = keras.layers.Flatten()(keras.layers.Dense(3, kernel_initializer="zeros")(inputs))
+    network = keras.Model(inputs, keras.layers.Add()([looked_up, keras.ops.convert_to_tensor(targets[:1])]))
+    undone = original_units(network, data.target_scale, compression=data.compression.value, input_norm=data.input_norm)
+    truth = np.linalg.inv(matrices[0].astype(np.float64))
+    np.testing.assert_allclose(undone(matrices[:1])[0], truth, rtol=1e-4, atol=1e-5)
+
+
+def test_epochs_are_passes_over_the_part_of_the_pool_that_is_trained_on(compose: Compose) -> None:
+    pool = ["data.num_samples=1000", "data.validation_split=0.33", "train.batch_size=100", "train.max_steps=null"]
+    settings = settings_of(compose(*pool, "train.epochs=3"))
+    assert training_steps(settings) == 3 * 7
+    batches = list(training_batches(settings).as_numpy_iterator())
+    assert [len(matrices) for matrices, _ in batches] == [*[100] * 6, 70] * 3
+
+
+def test_the_question_prints_what_its_program_printed(compose: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+    events = Events()
+    small = ["train.epochs=4", "train.validate_every=67", "evaluation.size=2000"]
+    with running(Trial(0, events.send)):
+        objective = train(compose("+experiment=question", *small))
+    held_out = [
+        payload["values"]["held_out/rmse"] for _, payload in events if "held_out/rmse" in payload.get("values", {})
+    ]
+    assert len(held_out) == 4
+    assert 1000 < held_out[-1] < 2500, "no skill yet: the best constant is at about 1800"
+    assert 1000 < objective < 2500
+    printed = capsys.readouterr().out
+    assert f"3,300 matrices: RMSE {held_out[-1]:.4g} after the last step" in " ".join(printed.split())
+    outputs = {
+        name: value
+        for _, payload in events
+        for name, value in payload.get("values", {}).items()
+        if name.startswith("output/")
+    }
+    assert set(outputs) == {f"output/rmse_{row}_{column}" for row in range(3) for column in range(3)}
+    first_column = sum(outputs[f"output/rmse_{row}_0"] ** 2 for row in range(3))
+    assert first_column > 0.98 * sum(value**2 for value in outputs.values()), "all of the error is in column 0"
+
+
+def test_refining_is_reported_and_chosen_only_when_asked(compose: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = train(compose(*SMALL))
+    assert train(compose(*SMALL, "evaluation.refine=2")) == raw
+    printed = capsys.readouterr().out
+    assert "refined: by 2 Newton-Schulz steps" in " ".join(printed.split())
+    assert "steps alone" in " ".join(printed.split())
+    chosen = train(compose(*SMALL, "evaluation.refine=2", "objective.metric=val/refined_log10_rel_error"))
+    assert chosen != raw
 
 
 def test_validations_end_an_execution() -> None:

@@ -22,6 +22,7 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from optuna.trial import FrozenTrial
 
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
@@ -76,7 +77,6 @@ class _Slot:
     index: int
     process: TrialProcess | None = None
     trial: optuna.Trial | None = None
-    retry_of: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -164,7 +164,8 @@ class Agent:
         if self._tracker is not None:
             tags = {"sweep.output_dir": str(folder)}
             self._tracker.begin(trial.number, name, run_params(config), tags, folder)
-        job = Job(trial.number, config, len(self._study.directions), str(folder / "console.log"))
+        earlier = studies.earlier_folders(self._study, self._frozen(trial))
+        job = Job(trial.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
         try:
             if slot.process is None:
                 slot.process = TrialProcess(self._setup, _environment(slot.index, self._cores), self._cores[slot.index])
@@ -178,8 +179,7 @@ class Agent:
     def _overrides(self, slot: _Slot, trial: optuna.Trial) -> list[str]:
         overrides = self._plan.space.suggest(trial)
         settings = self._plan.settings
-        frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        seed = studies.trial_seed(self._study, frozen)
+        seed = studies.trial_seed(self._study, self._frozen(trial))
         threads = len(self._cores[slot.index])
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("threads", threads)
@@ -188,6 +188,9 @@ class Agent:
         if settings.threads_key and not any(o.startswith(f"{settings.threads_key}=") for o in self._plan.space.fixed):
             overrides.append(f"{settings.threads_key}={threads}")
         return overrides
+
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial.number]
 
     def _compose(self, number: int, overrides: list[str]) -> DictConfig:
         config = self._plan.hydra_context.config_loader.load_sweep_config(self._plan.config, overrides)

@@ -27,7 +27,7 @@ def explain(error: Exception, config: DictConfig | None) -> UserError:
         key = found[1]
         return UserError(key, "a key that does not exist", nearest(key, keys))
     if found := re.search(r"Could not find '([^']+)'\n\nAvailable options in '([^']+)':\n((?:\t.*\n?)*)", text):
-        options = [option for option in found[3].split() if not option.endswith("schema")]
+        options = found[3].split()
         choice = found[1].rpartition("/")[2]
         return UserError(found[2], repr(choice), nearest(choice, options))
     if found := re.search(r"[Kk]ey '([^']+)' (?:is )?not in .*\n\s*full_key: (\S+)", text):

@@ -40,12 +40,14 @@ class Job:
         config: the composed configuration, Hydra's node included.
         objectives: how many numbers the task is to return.
         console: the file that takes what the trial prints.
+        earlier: output folders of earlier attempts at the same trial, the latest first.
     """
 
     number: int
     config: Any
     objectives: int
     console: str
+    earlier: tuple[str, ...] = ()
 
 
 class TrialProcess:
@@ -156,7 +158,7 @@ def _run(task: Any, context: Any, job: Job, send: Any) -> Outcome:
     with open(job.console, "ab", buffering=0) as console:  # noqa: PTH123
         for descriptor in (1, 2):  # TensorFlow's C++ writes to the descriptors, not to sys.stderr
             os.dup2(console.fileno(), descriptor)
-    with running(Trial(job.number, send)):
+    with running(Trial(job.number, send, job.earlier)):
         try:
             result = run_job(
                 task_function=task,

@@ -131,6 +131,13 @@ def first_attempt(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get(RETRY_OF, trial.number))
 
 
+def earlier_folders(study: optuna.Study, trial: FrozenTrial) -> list[str]:
+    """Output folders of the attempts at the same trial before this one, the latest first."""
+    first = first_attempt(trial)
+    attempts = [t for t in study.get_trials(deepcopy=False)[: trial.number] if first_attempt(t) == first]
+    return [t.user_attrs["output_dir"] for t in reversed(attempts) if "output_dir" in t.user_attrs]
+
+
 def top_up(study: optuna.Study, n_trials: int) -> int:
     """Sets the budget, and adds WAITING trials until the study has as many first attempts; returns how many it added.
 

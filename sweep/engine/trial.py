@@ -32,10 +32,13 @@ class Trial:
     Attributes:
         number: the trial's number in its study, or None outside a study.
         send: where events go.
+        earlier: output folders of earlier attempts at the same trial, which died or were interrupted, the latest first:
+            a task that leaves checkpoints finds them there.
     """
 
     number: int | None = None
     send: Send = _nowhere
+    earlier: tuple[str, ...] = ()
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value of the objective, which the pruner judges.

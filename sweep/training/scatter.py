@@ -11,18 +11,19 @@ from sweep.metrics import Floats
 _MATRICES = 2_000
 
 
-def save_scatter(inverses: Floats, predictions: Floats, path: Path, title: str) -> None:
-    """Draws every entry of the first 2,000 matrices as a point: its true value across, its prediction upwards.
+def save_scatter(truth: Floats, predictions: Floats, path: Path, title: str) -> None:
+    """Draws each entry to be predicted of the first 2,000 matrices: its true value across, its prediction upwards.
 
     The axes end where 99.9% of the true values lie; the few beyond are left out, and the picture says how many.
 
     Args:
-        inverses: `[count, n, n]`, in original units.
-        predictions: `[count, n, n]`, in original units; must be finite.
+        truth: inverses `[count, n, n]` or determinants `[count, 1]`, in original units.
+        predictions: in the shape of `truth`, in original units; must be finite.
         path: of the PNG.
         title: stands above the picture.
     """
-    truth, predicted = (np.asarray(array[:_MATRICES], np.float64).ravel() for array in (inverses, predictions))
+    thing = "entry of the inverse" if truth.ndim == 3 else "determinant"
+    truth, predicted = (np.asarray(array[:_MATRICES], np.float64).ravel() for array in (truth, predictions))
     limit = float(np.quantile(np.abs(truth), 0.999)) * 1.05
     inside = (np.abs(truth) <= limit) & (np.abs(predicted) <= limit)
 
@@ -30,10 +31,10 @@ def save_scatter(inverses: Floats, predictions: Floats, path: Path, title: str) 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.plot([-limit, limit], [-limit, limit], color="0.6", linewidth=1, zorder=1, label="perfect prediction")
-    axes.scatter(truth[inside], predicted[inside], s=4, alpha=0.25, linewidths=0, zorder=2, label="one matrix entry")
+    axes.scatter(truth[inside], predicted[inside], s=4, alpha=0.25, linewidths=0, zorder=2, label=f"one {thing}")
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
-    axes.set_xlabel("true entry of the inverse")
-    axes.set_ylabel(f"predicted entry ({np.count_nonzero(~inside):,} of {truth.size:,} points lie outside)")
+    axes.set_xlabel(f"true {thing}")
+    axes.set_ylabel(f"predicted {thing} ({np.count_nonzero(~inside):,} of {truth.size:,} points lie outside)")
     axes.grid(alpha=0.3)
     for handle in axes.legend(loc="upper left", markerscale=3).legend_handles:
         if handle is not None:
