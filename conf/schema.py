@@ -98,8 +98,9 @@ class DataConfig:
         if count is None:
             require(split == 0, "data.validation_split", split, "0, as the stream is endless (data.num_samples=null)")
         else:
-            left = count - round(count * split)
-            require(left >= 1, "data.validation_split", split, f"a share that leaves some of {count} to train on")
+            held_out = round(count * split)
+            allowed = f"0, or a share that holds out some of {count} and leaves some to train on"
+            require(held_out < count and (held_out > 0 or split == 0), "data.validation_split", split, allowed)
 
 
 @dataclass

@@ -48,6 +48,8 @@ _STREAM = 0x57EA
 _BLOCK = 8192
 """Samples are made this many at a time, which shares the cost of each operation, and then cut into batches."""
 _MAX_CANDIDATES = 1 << 18
+_MAX_ATTEMPTS = 300
+"""A block takes up to about 32, at the least acceptance that is allowed."""
 _PREFETCH = 16
 
 
@@ -80,6 +82,7 @@ def stream(source: Source, seed: int, batch_size: int, start: int = 0, steps: in
 
     Raises:
         ValueError: if there is no such rule, or if it keeps too few matrices.
+        tf.errors.InvalidArgumentError: from the dataset, if a rule keeps less in TensorFlow than in NumPy.
     """
     size, determinant = source.matrix_size, source.determinant
     low, high = (float(bound) for bound in source.entry_range)
@@ -101,10 +104,18 @@ def stream(source: Source, seed: int, batch_size: int, start: int = 0, steps: in
         keeps = determinant.keeps(_determinants(planes, size), size, (low, high))
         return tf.gather(drawn, tf.where(keeps)[:, 0])
 
+    def fill(block: tf.Tensor, attempt: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        wrong = (
+            f"determinant.rule: got {determinant.rule}, which keeps almost nothing in TensorFlow, "
+            "allowed is a rule that keeps there what it keeps in NumPy"
+        )
+        with tf.control_dependencies([tf.debugging.assert_less(attempt, tf.constant(_MAX_ATTEMPTS, tf.int64), wrong)]):
+            return attempt + 1, tf.concat([kept, draw(block, attempt)], axis=0)
+
     def make(block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         _, kept = tf.while_loop(
             lambda _, kept: tf.shape(kept)[0] < _BLOCK,
-            lambda attempt, kept: (attempt + 1, tf.concat([kept, draw(block, attempt)], axis=0)),
+            lambda attempt, kept: fill(block, attempt, kept),
             (tf.constant(1, tf.int64), draw(block, tf.constant(0, tf.int64))),
             shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, size * size])),
         )

@@ -64,7 +64,7 @@ def test_every_epoch_visits_each_training_sample_once(batch_size: int) -> None:
 
 
 def test_epochs_and_seeds_differ_in_their_order() -> None:
-    first, second = (order(epoch(number)[0]) for number in range(2))
+    first, second = np.split(order(np.concatenate([matrices for matrices, _ in batches(14)])), 2)
     assert np.mean(first == second) < 0.02
     assert np.mean(first == order(streamed()[0][:670])) < 0.02
     np.testing.assert_array_equal(first, order(epoch(0)[0]))

@@ -224,6 +224,29 @@ RULE = Between()
 """
 
 
+NUMPY_ALONE = """
+import numpy
+from data.rules import Rule
+
+class NumpyAlone(Rule):
+    def keeps(self, determinants, value, size, entry_range):
+        return abs(determinants) > (0 if isinstance(determinants, numpy.ndarray) else 1e9)
+
+RULE = NumpyAlone()
+"""
+
+
+def test_a_rule_that_keeps_nothing_in_tensorflow_is_an_error_not_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy_rules").mkdir()
+    (tmp_path / "numpy_rules" / "alone.py").write_text(NUMPY_ALONE)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = DataConfig(matrix_size=2, determinant=Determinant("numpy_rules.alone", 0.0))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="alone, which keeps almost nothing in TensorFlow"):
+        next(iter(stream(source, 0, 10)))
+
+
 def test_a_rule_may_live_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "house").mkdir()
     (tmp_path / "house" / "between.py").write_text(ELSEWHERE)

@@ -10,6 +10,7 @@ from keras import ops
 
 from conf.schema import DataConfig, Loss
 from data.targets import Compression
+from models.input_norm import root_mean_square
 
 Tensor = Any
 Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -72,7 +73,7 @@ def formula(loss: Loss, data: DataConfig) -> Formula:
     def residual(matrices: Tensor, _targets: Tensor, predictions: Tensor) -> Tensor:
         inverses = ops.reshape(expand(predictions), (-1, size, size)) * data.target_scale
         if data.input_norm:
-            inverses = inverses / ops.sqrt(ops.mean(ops.square(matrices), axis=(1, 2), keepdims=True))
+            inverses = inverses / root_mean_square(matrices)
         off = ops.matmul(matrices, inverses) - ops.eye(size)
         return ops.mean(_norm(ops.reshape(off, (-1, size * size))))
 
