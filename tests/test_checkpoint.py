@@ -193,9 +193,9 @@ def test_the_command_goes_on_from_a_real_kill(tmp_path: Path) -> None:
 
 def test_a_trial_whose_process_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     small = [*SMALL, "train.max_steps=6000", "train.checkpoint_every=400", "train.validate_every=200"]
-    one = ["model.width=range(8,9)", "study.name=t", "tracking=none", "hydra.sweeper.n_trials=1"]
+    one = ["hydra.sweeper.n_trials=1", "hydra.sweeper.export=null", "model.width=range(8,9)", "study.name=t"]
     study = psutil.Popen(
-        [sys.executable, "-m", "sweep", "run", "-m", *small, *one],
+        [sys.executable, "-m", "sweep", "run", "-m", *small, *one, "tracking=none"],
         env={**os.environ, "SWEEP_ROOT": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
