@@ -70,7 +70,7 @@ def _check_matrices(room: str, size: int, entry_range: list[float], determinant:
         share >= MINIMUM_ACCEPTANCE,
         f"{room}.determinant.value",
         f"{value}, which keeps {share:.2%} of matrices with entries in {list(entry_range)}",
-        f"a threshold that keeps at least {MINIMUM_ACCEPTANCE:.1%}",
+        f"a value that keeps at least {MINIMUM_ACCEPTANCE:.1%}",
     )
 
 
