@@ -24,6 +24,9 @@ from sweep.engine.outcome import Outcome
 
 RETRY_OF = "retry_of"
 
+FIXED_PARAMS = "fixed_params"
+"""System attribute of a trial whose params are decided: the one that Optuna's own `enqueue_trial` writes."""
+
 N_TRIALS = "n_trials"
 """Study attribute: the budget, in first attempts."""
 
@@ -206,11 +209,13 @@ def retries(study: optuna.Study, max_retries: int) -> list[FrozenTrial]:
 
 def retry(study: optuna.Study, failed: FrozenTrial) -> None:
     """Adds one more attempt at a failed trial: the same params, the same seed, a number and a folder of its own."""
+    # An attempt that was killed before it had its params still knows those that were meant for it.
+    params = {**failed.system_attrs.get(FIXED_PARAMS, {}), **failed.params}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
             user_attrs={RETRY_OF: first_attempt(failed)},
-            system_attrs={"fixed_params": dict(failed.params)},  # what Optuna's own enqueue_trial writes
+            system_attrs={FIXED_PARAMS: params},
         )
     )
 
