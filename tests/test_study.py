@@ -124,14 +124,14 @@ def test_a_retry_keeps_params_and_seed_and_counts_as_the_same_trial(storage: Bas
 def test_an_attempt_that_died_before_it_had_its_params_hands_them_on(storage: BaseStorage) -> None:
     study = make(storage)
     studies.top_up(study, 1)
-    end(study, storage, orphaned())
+    end(study, storage, outcomes.orphaned())
     params = study.trials[0].params
     for _ in range(2):
         (failed,) = studies.retries(study, max_retries=1)
         studies.retry(study, failed)
         claimed = studies.claim(study, storage)
         assert claimed is not None
-        studies.close(study, storage, claimed.number, orphaned())
+        studies.close(study, storage, claimed.number, outcomes.orphaned())
     (failed,) = studies.retries(study, max_retries=1)
     assert failed.params == {}
     studies.retry(study, failed)
