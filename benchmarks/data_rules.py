@@ -10,12 +10,12 @@ are kept, the root mean square has no limit: it is that of the worst few.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from conf.schema import DataConfig
-from data.matrices import Determinant, Floats, acceptance
+from data.matrices import Determinant, Floats, det
 from data.stream import stream
 
 CHUNK = 500_000
@@ -84,7 +84,10 @@ def streamed(case: Case, millions: int) -> tuple[list[float], float]:
         exact = cofactor_inverse(matrices)
         worst = max(worst, float(np.max(abs(targets.reshape(-1, 3, 3) / exact - 1))))
         figures.add(matrices.astype(np.float64), exact)
-    return [acceptance(3, (case.low, case.high), case.determinant), *figures.values()], worst
+    drawn = stream(replace(source, determinant=Determinant("none", 0.0)), 0, CHUNK, steps=millions * 1_000_000 // CHUNK)
+    bounds = (case.low, case.high)
+    shares = [np.mean(case.determinant.keeps(det(part), 3, bounds)) for part, _ in drawn.as_numpy_iterator()]
+    return [float(np.mean(shares)), *figures.values()], worst
 
 
 def plain(case: Case, millions: int) -> list[float]:

@@ -13,7 +13,7 @@ class OptimizerConfig:
     """What every Keras optimizer has. The schedule replaces `learning_rate` by its curve when it is built.
 
     With `use_ema` the weights are averaged over the steps (`ema_momentum` is what is left of the average after each),
-    and the network is judged and saved with the averages.
+    and the network is judged and saved with the averages; a batch normalisation keeps its own running statistics.
     """
 
     _target_: str = MISSING

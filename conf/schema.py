@@ -20,6 +20,9 @@ from data import rules
 from data.matrices import MINIMUM_ACCEPTANCE, Determinant, acceptance
 from data.targets import Compression, Target
 
+POOL_BYTES = 2**32
+"""What a pool's matrices and inverses may take."""
+
 
 class Loss(Enum):
     """Losses that training can minimise. All but the last two are of trained units, entry by entry."""
@@ -65,7 +68,11 @@ def _check_matrices(room: str, size: int, entry_range: list[float], determinant:
         raise ValueError(f"{room}.{error}") from error
     value = determinant.value
     require(rule.accepts(value), f"{room}.determinant.value", value, f"{rule.allowed} with rule {determinant.rule}")
-    share = acceptance(size, (entry_range[0], entry_range[1]), determinant)
+    bounds = (entry_range[0], entry_range[1])
+    held = acceptance(size, bounds, Determinant("none", 0.0)) >= MINIMUM_ACCEPTANCE
+    received = f"{list(entry_range)} with matrices of size {size}"
+    require(held, f"{room}.entry_range", received, "entries whose determinants float32 can hold")
+    share = acceptance(size, bounds, determinant)
     require(
         share >= MINIMUM_ACCEPTANCE,
         f"{room}.determinant.value",
@@ -98,6 +105,8 @@ class DataConfig:
         if count is None:
             require(split == 0, "data.validation_split", split, "0, as the stream is endless (data.num_samples=null)")
         else:
+            most = POOL_BYTES // (8 * self.matrix_size**2)
+            require(count <= most, "data.num_samples", count, f"at most {most}: a pool is kept in memory")
             held_out = round(count * split)
             allowed = f"0, or a share that holds out some of {count} and leaves some to train on"
             require(held_out < count and (held_out > 0 or split == 0), "data.validation_split", split, allowed)

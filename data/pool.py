@@ -53,7 +53,7 @@ def pool(source: Source, seed: int, batch_size: int, start: int = 0, steps: int 
         ValueError: if `num_samples` or `validation_split` leave nothing to train on, if there is no such rule for the
             determinant, or if it keeps too few matrices.
     """
-    train = _train(source)
+    train = trained_on(source)
     per_epoch = steps_per_epoch(source, batch_size)
     first, done = divmod(start, per_epoch)
     key = stateless_key(seed, _SHUFFLE)
@@ -80,7 +80,7 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     Raises:
         ValueError: if `num_samples` or `validation_split` leave nothing to train on.
     """
-    return -(-_train(source) // batch_size)
+    return -(-trained_on(source) // batch_size)
 
 
 def held_out(source: Source, seed: int) -> EvaluationSet:
@@ -89,7 +89,7 @@ def held_out(source: Source, seed: int) -> EvaluationSet:
     Raises:
         ValueError: if `validation_split` holds none out, and for what `pool` raises it.
     """
-    train = _train(source)
+    train = trained_on(source)
     matrices = _samples(_Drawn.of(source), seed)[0][train:]
     if not len(matrices):
         raise ValueError(
@@ -109,8 +109,12 @@ def held_out(source: Source, seed: int) -> EvaluationSet:
     return freeze(matrices.copy(), source.target, recipe)
 
 
-def _train(source: Source) -> int:
-    """How many samples are trained on: the first ones."""
+def trained_on(source: Source) -> int:
+    """How many samples are trained on: the first ones.
+
+    Raises:
+        ValueError: if `num_samples` or `validation_split` leave nothing to train on.
+    """
     count, split = source.num_samples, source.validation_split
     if count is None or count < 1:
         raise ValueError(f"num_samples: got {count}, allowed is an integer of at least 1")

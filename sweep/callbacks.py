@@ -54,7 +54,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, judge: Judge, metric: str, every: int, last_step: int, batch_size: int, patience: int | None = None
+        self, judge: Judge, metric: str, every: int, last_step: int, samples: float, patience: int | None = None
     ) -> None:
         """Prepares the validations.
 
@@ -63,7 +63,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
             metric: the measure that the objective is, such as "val/rmse".
             every: steps from one validation to the next.
             last_step: the number of steps of the whole fit.
-            batch_size: samples in a step.
+            samples: how many there are in a step, on average.
             patience: validations without a new best after which the fit is ended; None never ends it.
 
         Raises:
@@ -78,7 +78,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         self._metric = metric
         self._every = every
         self._last_step = last_step
-        self._batch_size = batch_size
+        self._samples = samples
         self._patience = patience
         self._since = (0, 0.0)  # step and clock at which training last went on
 
@@ -136,7 +136,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
             held_out = self._judge.held_out_measures()
             weights = self._judge.model.get_weights()
         value = values[self._metric.rpartition("/")[2]]
-        logged = {"train/loss": loss, "steps_per_second": speed, "samples_per_second": speed * self._batch_size}
+        logged = {"train/loss": loss, "steps_per_second": speed, "samples_per_second": speed * self._samples}
         logged |= {f"val/{name}": number for name, number in values.items()}
         logged |= {f"held_out/{name}": number for name, number in held_out.items()}
         now = self.progress
@@ -179,24 +179,28 @@ class StopOnDivergence(keras.callbacks.Callback):  # type: ignore[misc]
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     """Saves everything that a fit needs to go on, every `every` steps. Goes after `Validation`."""
 
-    def __init__(self, folder: Path, every: int, validation: Validation, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, every: int, last_step: int, validation: Validation, config: Mapping[str, Any]
+    ) -> None:
         """Prepares the checkpoints.
 
         Args:
             folder: where the file goes; each checkpoint replaces the one before.
             every: steps from one to the next.
+            last_step: the number of steps of the whole training.
             validation: whose state belongs to the run's.
             config: kept with it: see `sweep.training.checkpoint.deciding`.
         """
         super().__init__()
         self._folder = folder
         self._every = every
+        self._last_step = last_step
         self._validation = validation
         self._config = config
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Saves if this was a step for it."""
-        step = self._validation.start + batch + 1
+        step = min(self._validation.start + batch + 1, self._last_step)
         if step % self._every or self.model.stop_training:
             return
         progress, best_weights = self._validation.state()

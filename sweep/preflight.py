@@ -172,6 +172,8 @@ def said(error: ValueError) -> UserError:
     """An error in the form of UserError (see conf.require) as one."""
     what, _, rest = str(error).partition(": got ")
     received, _, allowed = rest.rpartition(", allowed is ")
+    if not allowed:
+        raise error  # not in that form: a mistake of ours, whose traceback is wanted
     return UserError(what, received, allowed)
 
 

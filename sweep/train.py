@@ -19,7 +19,7 @@ from rich.console import Console
 
 from conf.schema import Config
 from data.evaluation import evaluation_set
-from data.pool import held_out, pool, steps_per_epoch
+from data.pool import held_out, pool, steps_per_epoch, trained_on
 from data.stream import stream
 from data.targets import outputs
 from models.input_norm import normalized_input
@@ -28,7 +28,7 @@ from sweep.callbacks import Checkpoints, GoOn, StopOnDivergence, Validation
 from sweep.engine.trial import TrialPruned, current_trial
 from sweep.metrics import rmse_by_entry
 from sweep.training import checkpoint as checkpoints
-from sweep.training.checkpoint import Checkpoint
+from sweep.training.checkpoint import Checkpoint, Unreadable
 from sweep.training.cost import Cost, flops_per_sample
 from sweep.training.judge import Judge
 from sweep.training.losses import TrainedNetwork, formula
@@ -75,25 +75,25 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
 def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
     began = time.perf_counter()
     how, steps = settings.train, training_steps(settings)
-    network = compiled_network(cfg, settings)
+    saved = checkpoint_to_go_on_from(cfg, folder)
+    network = compiled_network(cfg, settings, 0 if saved is None else saved.step)
     judge = network_judge(network, settings)
-    metric, every, batch_size = settings.objective.metric, how.validate_every, how.batch_size
-    validation = Validation(judge, metric, every, steps, batch_size, patience=how.patience)
+    metric, samples = settings.objective.metric, samples_per_step(settings)
+    validation = Validation(judge, metric, how.validate_every, steps, samples, patience=how.patience)
     divergence = StopOnDivergence()
     callbacks: list[keras.callbacks.Callback] = [divergence, validation]
-    saved = checkpoint_to_go_on_from(cfg, folder)
     if saved is not None:
         callbacks.insert(0, GoOn(saved))
         validation.go_on(saved.step, saved.progress, list(saved.arrays.get("best", [])))
         divergence.start = saved.step
     if how.checkpoint_every is not None and folder is not None:
-        callbacks.append(Checkpoints(folder, how.checkpoint_every, validation, checkpoints.deciding(cfg)))
+        callbacks.append(Checkpoints(folder, how.checkpoint_every, steps, validation, checkpoints.deciding(cfg)))
     try:
         if not validation.done:
             batches = training_batches(settings, validation.start)
             network.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
     except TrialPruned:
-        checkpoints.remove(folder)
+        remove_checkpoints(folder)
         raise
 
     progress, trial = validation.progress, current_trial()
@@ -102,7 +102,7 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
         parameters=network.count_params(),
         flops=flops_per_sample(judge.model),
         steps_per_second=speed,
-        samples_per_second=speed * batch_size,
+        samples_per_second=speed * samples,
         best_step=progress.best_step,
         seconds_to_best=progress.best_seconds,
     )
@@ -119,7 +119,7 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
         trial.describe(diverged_at=divergence.diverged_at or steps)
     else:
         _show(validation, judge, cost, folder)
-    checkpoints.remove(folder)
+    remove_checkpoints(folder)
     return math.nan if divergence.diverged_at is not None else progress.objective
 
 
@@ -165,8 +165,14 @@ def use_threads(threads: int | None) -> None:
             ) from error
 
 
-def compiled_network(cfg: DictConfig, settings: Config) -> TrainedNetwork:
-    """Builds the configured network, from Keras's global seed, ready to be fitted to targets in trained units."""
+def compiled_network(cfg: DictConfig, settings: Config, start: int = 0) -> TrainedNetwork:
+    """Builds the configured network, from Keras's global seed, ready to be fitted to targets in trained units.
+
+    Args:
+        cfg: the composed configuration.
+        settings: the same, as objects.
+        start: the step at which the fit begins.
+    """
     data, how = settings.data, settings.train
     network = instantiate(_plain(cfg.model), size=data.matrix_size, outputs=outputs(data.target, data.matrix_size))
     if data.input_norm:
@@ -174,7 +180,7 @@ def compiled_network(cfg: DictConfig, settings: Config) -> TrainedNetwork:
     trained = TrainedNetwork(network, formula(how.loss, data))
     rate = learning_rate(cfg.optimizer.learning_rate, settings.schedule, training_steps(settings))
     # Callbacks are called after each execution, so a validation and a checkpoint must be the end of one.
-    together = math.gcd(how.validate_every, how.checkpoint_every or how.validate_every)
+    together = math.gcd(how.validate_every, how.checkpoint_every or 0, start)
     trained.compile(
         optimizer=instantiate(_plain(cfg.optimizer), learning_rate=rate),
         jit_compile=how.jit_compile,
@@ -203,6 +209,12 @@ def training_steps(settings: Config) -> int:
     return how.epochs * steps_per_epoch(settings.data, how.batch_size)
 
 
+def samples_per_step(settings: Config) -> float:
+    """Samples in a step, on average: the last batch of an epoch over a pool may be smaller."""
+    data, batch_size = settings.data, settings.train.batch_size
+    return batch_size if data.num_samples is None else trained_on(data) / steps_per_epoch(data, batch_size)
+
+
 def training_batches(settings: Config, start: int = 0) -> tf.data.Dataset:
     """The batches of the training from step `start` on, of the stream or the pool that `seed` names."""
     data, batch_size = settings.data, settings.train.batch_size
@@ -219,12 +231,23 @@ def checkpoint_to_go_on_from(cfg: DictConfig, folder: Path | None) -> Checkpoint
     if cfg.train.resume is not None:
         return checkpoints.named(cfg)
     for earlier in (folder, *map(Path, current_trial().earlier)):
-        if earlier is not None and (earlier / checkpoints.FILE).exists():
+        if earlier is None or not (earlier / checkpoints.FILE).exists():
+            continue
+        try:
             found = Checkpoint.load(earlier)
-            if not checkpoints.differing(found, cfg):
-                return found
-            log.warning("The checkpoint in %s is of another configuration: training begins anew", earlier)
+        except Unreadable as error:
+            log.warning("The checkpoint in %s cannot be read (%s)", earlier, error)
+            continue
+        if not checkpoints.differing(found, cfg):
+            return found
+        log.warning("The checkpoint in %s is of another configuration", earlier)
     return None
+
+
+def remove_checkpoints(folder: Path | None) -> None:
+    """Removes the checkpoints of a trial that has come to its end, those of its earlier attempts, too."""
+    for attempt in (folder, *map(Path, current_trial().earlier)):
+        checkpoints.remove(attempt)
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -36,7 +36,7 @@ KINDS = {
         *("optimizer.global_clipnorm=1.0", "train.loss=relative", "data.compression=asinh"),
     ),
     "pool": ("data.num_samples=300", "data.validation_split=0.2"),
-    "patience": ("train.patience=2", "optimizer.learning_rate=1.0", "optimizer=sgd"),
+    "patience": ("train.patience=1", "optimizer.learning_rate=1.0", "train.max_steps=80"),
 }
 
 
@@ -91,8 +91,35 @@ def test_a_killed_run_that_goes_on_equals_an_uninterrupted_one(compose: Compose,
     one, other = (keras.models.load_model(tmp_path / name / "model.keras") for name in ("whole", "second"))
     for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    for name in ("whole", "second"):
-        assert not (tmp_path / name / FILE).exists(), "a run that has ended needs no checkpoint"
+    assert list(tmp_path.glob(f"*/*{FILE}")) == [], "a trial that has ended needs no checkpoint, of no attempt"
+    if kind == "patience":
+        assert max(told.reports) < 80, "the test needs a run that ended early"
+
+
+@pytest.mark.parametrize("every", [7, 30, "null"])
+def test_checkpoints_may_come_more_or_less_often_afterwards(compose: Compose, tmp_path: Path, every: object) -> None:
+    whole, told = run(compose(*SMALL), tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(compose(*SMALL, "train.checkpoint_every=5"), tmp_path / "first", kill_after=32)
+    other = compose(*SMALL, f"train.checkpoint_every={every}")
+    again, told_again = run(other, tmp_path / "second", (str(tmp_path / "first"),))
+    assert told_again.facts["went_on_from_step"] == 30
+    assert again == whole
+    assert told_again.logged == told.logged
+
+
+@pytest.mark.parametrize("content", [b"hello", b"PK\x03\x04xxxx", b"", None])
+def test_a_file_that_is_no_checkpoint_is_refused_by_name_and_ignored_in_a_folder(
+    compose: Compose, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is None:
+        np.savez(tmp_path / FILE, other=np.zeros(3))
+    else:
+        (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=r"train\.resume: got .*, allowed is a folder with a checkpoint"):
+        checkpoints.named(compose(*SMALL, f"train.resume={tmp_path}"))
+    _, told = run(compose(*SMALL), tmp_path / "run", (str(tmp_path),))
+    assert "went_on_from_step" not in told.facts
 
 
 def test_checkpoints_change_nothing(compose: Compose, tmp_path: Path) -> None:

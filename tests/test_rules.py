@@ -44,6 +44,12 @@ def conditions(matrices: Floats, inverses: Floats) -> list[float]:
     return list(np.quantile(np.sqrt(norms[0] * norms[1]), [0.5, 0.99]))
 
 
+def kept_of_a_million(determinant: Determinant, entry: float) -> float:
+    """The share of a million of the stream's own draws that a rule keeps."""
+    drawn, _ = million("none", 0.0, -entry, entry)
+    return float(np.mean(determinant.keeps(det(drawn), 3, (-entry, entry))))
+
+
 def worst_label_error(matrices: Floats, labels: Floats) -> float:
     """Of any entry, relative, against inverses by cross products of rows, which lose nothing of float32 entries."""
     a, b, c = np.moveaxis(matrices, 1, 0)
@@ -57,6 +63,7 @@ def test_above_is_the_problem_of_plain_draws(entry: float) -> None:
     matrices, labels = million("above", 0.1, -entry, entry)
     share, root, median, high = PLAIN["above", entry]
     assert acceptance(3, (-entry, entry), Determinant("above", 0.1)) == pytest.approx(share, rel=0.02)
+    assert kept_of_a_million(Determinant("above", 0.1), entry) == pytest.approx(share, rel=0.02)
     assert rms(labels) == pytest.approx(root, rel=0.02)
     assert conditions(matrices, labels) == pytest.approx([median, high], rel=0.02)
     assert abs(det(matrices)).min() > 0.1 * (1 - 1e-5)
@@ -69,6 +76,7 @@ def test_relative_leaves_the_conditioning_alone_when_the_range_is_swept(entry: f
     matrices, labels = million("relative", 0.0125, -entry, entry)
     share, root, median, high = PLAIN["above", 2.0]
     assert acceptance(3, (-entry, entry), Determinant("relative", 0.0125)) == pytest.approx(share, rel=0.02)
+    assert kept_of_a_million(Determinant("relative", 0.0125), entry) == pytest.approx(share, rel=0.02)
     assert rms(labels) * entry == pytest.approx(root * 2, rel=0.02)
     assert conditions(matrices, labels) == pytest.approx([median, high], rel=0.02)
     assert worst_label_error(matrices, labels) < 1e-7

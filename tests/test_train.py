@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from data.evaluation import evaluation_set
 from sweep.engine.trial import Trial, TrialPruned, running
 from sweep.metrics import measures
 from sweep.train import compiled_network, largest_divisor, train, training_batches, training_steps, use_threads
+from sweep.training.schedule import learning_rate
 
 CONF = Path(__file__).parent.parent / "conf"
 SMALL = (
@@ -168,26 +170,69 @@ def test_clipping_bounds_a_step(compose: Compose) -> None:
     assert moved["null"] > 0.05
 
 
-@pytest.mark.parametrize("loss", Loss)
-def test_every_loss_falls(compose: Compose, loss: Loss) -> None:
-    events = Events()
+def test_every_loss_falls_and_changes_the_training_and_not_the_data(compose: Compose) -> None:
     steps = ["train.max_steps=300", "train.validate_every=30", "optimizer.learning_rate=3e-3", "train.batch_size=256"]
+    objectives = set()
+    first = next(training_batches(settings_of(compose(*SMALL, *steps))).as_numpy_iterator())
+    for loss in Loss:
+        cfg, events = compose(*SMALL, *steps, f"train.loss={loss.name}"), Events()
+        with running(Trial(0, events.send)):
+            objectives.add(train(cfg))
+        losses = [payload["values"]["train/loss"] for _, payload in events if "train/loss" in payload.get("values", {})]
+        assert losses[-1] < losses[0], loss
+        batch = next(training_batches(settings_of(cfg)).as_numpy_iterator())
+        for mine, theirs in zip(batch, first, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert len(objectives) == len(Loss)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "exponential"])
+def test_the_schedule_reaches_the_optimizer(compose: Compose, schedule: str) -> None:
+    cfg = compose(f"schedule={schedule}", "schedule.warmup=0.25", "train.max_steps=100", "optimizer.learning_rate=0.5")
+    settings = settings_of(cfg)
+    optimizer, curve = compiled(cfg).optimizer, learning_rate(0.5, settings.schedule, 100)
+    assert not isinstance(curve, float)
+    for step in (0, 10, 25, 60, 100):
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(float(curve(step)))
+    optimizer.iterations.assign(10)
+    assert float(optimizer.learning_rate) == pytest.approx(0.5 * 10 / 25)
+
+
+def test_patience_reaches_the_training(compose: Compose) -> None:
+    def reports(*changes: str) -> dict[int, float]:
+        events = Events()
+        with running(Trial(0, events.send)):
+            train(
+                compose(*SMALL, "train.max_steps=60", "train.validate_every=2", "optimizer.learning_rate=1", *changes)
+            )
+        return {payload["step"]: payload["value"] for kind, payload in events if kind == "report"}
+
+    patient, free = reports("train.patience=1"), reports()
+    assert len(patient) < len(free) == 30
+    assert patient == {step: free[step] for step in patient}
+
+
+def test_xla_is_used_only_where_it_is_asked_for(compose: Compose) -> None:
+    assert [compiled(compose(*SMALL, f"train.jit_compile={flag}")).jit_compile for flag in ("true", "false")] == [
+        True,
+        False,
+    ]
+
+
+def test_speed_counts_the_samples_that_there_are(compose: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pool of 150, a third of it held out, in batches of 64: steps of 64 and of 36 samples."""
+    events, pool = Events(), ["data.num_samples=150", "data.validation_split=0.3333"]
     with running(Trial(0, events.send)):
-        train(compose(*SMALL, *steps, f"train.loss={loss.name}"))
-    losses = [payload["values"]["train/loss"] for _, payload in events if "train/loss" in payload.get("values", {})]
-    assert losses[-1] < losses[0]
-
-
-def test_the_loss_changes_the_training_and_not_the_data(compose: Compose) -> None:
-    objectives = {loss: train(compose(*SMALL, f"train.loss={loss.name}")) for loss in Loss}
-    assert len(set(objectives.values())) == len(Loss)
-    first = {
-        loss: next(training_batches(settings_of(compose(*SMALL, f"train.loss={loss.name}"))).as_numpy_iterator())
-        for loss in Loss
-    }
-    for matrices, targets in first.values():
-        np.testing.assert_array_equal(matrices, first[Loss.mse][0])
-        np.testing.assert_array_equal(targets, first[Loss.mse][1])
+        train(compose(*SMALL, *pool))
+    speeds = [payload["values"] for _, payload in events if "steps_per_second" in payload.get("values", {})]
+    assert len(speeds) == 2
+    for values in speeds:
+        assert values["samples_per_second"] == pytest.approx(50 * values["steps_per_second"])
+    printed = re.search(r"([\d,]+) samples, ([\d,]+) steps a second", " ".join(capsys.readouterr().out.split()))
+    assert printed is not None
+    samples, steps = (float(number.replace(",", "")) for number in printed.groups())
+    assert samples == pytest.approx(50 * steps, abs=26)
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_the_rest(compose: Compose, tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def explain(error: Exception, config: DictConfig | None) -> UserError:
     if found := re.search(r"[Kk]ey '([^']+)' (?:is )?not in .*\n\s*full_key: (\S+)", text):
         return UserError(found[2], "a key that does not exist", nearest(found[2], keys))
     if found := re.search(r"Error merging override (.+?)=(.*)\n(.*)", text):
-        reason = found[3].rstrip(".")
+        reason, inside = found[3].rstrip("."), f"{found[1].lstrip('+')}."
+        if "is not a subclass of" in reason and (children := [key for key in keys if key.startswith(inside)]):
+            return UserError(found[1].lstrip("+"), repr(found[2]), f"one of its keys: {', '.join(children)}")
         wanted = re.search(r"could not be converted to (\w+)|expected one of (\[.*\])", reason)
         allowed = _a(wanted[1]) if wanted and wanted[1] else f"one of {wanted[2]}" if wanted else f"another ({reason})"
         return UserError(found[1].lstrip("+"), repr(found[2]), allowed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 
 FILE = "checkpoint.npz"
 
+_FRESH = f".{FILE}"
+"""What is being written: left behind by a kill in the middle of it."""
+
 _DECIDES = ["data", "model", "optimizer", "schedule", "train", "evaluation", "objective", "seed"]
 _DOES_NOT = ("train.checkpoint_every", "train.resume", "train.threads")
+
+
+class Unreadable(Exception):  # noqa: N818 - it says what the file is
+    """A file that is not there, or is no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Checkpoint:
         words = {"step": self.step, "progress": self.progress, "config": self.config}
         content = {f"{group}/{i}": array for group, arrays in self.arrays.items() for i, array in enumerate(arrays)}
         content["words"] = np.frombuffer(json.dumps(words).encode(), np.uint8)
-        fresh = folder / f".{FILE}"
+        fresh = folder / _FRESH
         with fresh.open("wb") as file:
             np.savez(file, allow_pickle=False, **content)
             file.flush()
@@ -52,14 +60,21 @@ class Checkpoint:
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
-        """Reads the file of `folder`. Raises FileNotFoundError if there is none."""
-        with np.load(folder / FILE, allow_pickle=False) as content:
-            words = json.loads(content["words"].tobytes())
-            arrays: dict[str, list[NDArray[Any]]] = {}
-            for name in content.files:  # in the order in which they were written
-                if name != "words":
-                    arrays.setdefault(name.rpartition("/")[0], []).append(content[name])
-        return cls(words["step"], arrays, words["progress"], words["config"])
+        """Reads the file of `folder`.
+
+        Raises:
+            Unreadable: if there is none, or it is no checkpoint.
+        """
+        try:
+            with (folder / FILE).open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as content:
+                words = json.loads(content["words"].tobytes())
+                arrays: dict[str, list[NDArray[Any]]] = {}
+                for name in content.files:  # in the order in which they were written
+                    if name != "words":
+                        arrays.setdefault(name.rpartition("/")[0], []).append(content[name])
+            return cls(words["step"], arrays, words["progress"], words["config"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise Unreadable(str(error)) from error
 
 
 def deciding(config: DictConfig) -> dict[str, Any]:
@@ -93,7 +108,7 @@ def named(config: DictConfig) -> Checkpoint:
     folder = str(config.train.resume)
     try:
         checkpoint = Checkpoint.load(Path(folder))
-    except OSError as error:
+    except Unreadable as error:
         raise ValueError(f"train.resume: got {folder}, allowed is a folder with a {FILE}") from error
     if keys := differing(checkpoint, config):
         raise ValueError(
@@ -106,4 +121,5 @@ def named(config: DictConfig) -> Checkpoint:
 def remove(folder: Path | None) -> None:
     """Removes the checkpoint of a run that has come to its end, if it has one."""
     if folder is not None:
-        (folder / FILE).unlink(missing_ok=True)
+        for name in (FILE, _FRESH):
+            (folder / name).unlink(missing_ok=True)

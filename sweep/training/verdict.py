@@ -38,7 +38,7 @@ def print_verdict(
         table.add_column(heading, justify="right")
     for name in NAMES:
         if name in values:
-            table.add_row(title(name), *(f"{column[name]:.4f}" for column in columns.values()))
+            table.add_row(title(name), *(f"{column[name]:.4g}" for column in columns.values()))
     console.print(table)
     if frozen.truth.ndim == frozen.inputs.ndim:
         print_entries("RMSE of each entry of the inverse", rmse_by_entry(frozen.truth, predictions), console)
