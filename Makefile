@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep ui test lint format constraints clean
+.PHONY: help setup sweep ui test test-slow lint format constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,8 +30,11 @@ sweep: .venv/.ready ## the main job: the quickstart study (some minutes)
 ui: .venv/.ready ## the MLflow UI on this project's runs
 	$(BIN)/sweep ui
 
-test: .venv/.ready-dev ## all tests
+test: .venv/.ready-dev ## the tests
 	$(BIN)/python -m pytest
+
+test-slow: .venv/.ready-dev ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/.ready-dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     import optuna
     from omegaconf import DictConfig
 
+    from sweep.results.catalogue import Entry
+
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+STORAGE = "sweep.storage"
+"""Where a command's context has what `--storage` says."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,14 +93,29 @@ def _unheard() -> Iterator[None]:
         os.close(nowhere)
 
 
+def _use_storage(context: click.Context, _parameter: click.Parameter, url: str | None) -> None:
+    context.meta[STORAGE] = url
+
+
+_storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    expose_value=False,
+    callback=_use_storage,
+    help="Look in this database alone. Default: the studies with a folder here, and those in SWEEP_STORAGE.",
+)
+
+
 @commands.command()
 @click.argument("study", required=False)
+@_storage_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(study: str | None, as_json: bool) -> None:
     """What runs, what is done, what is best: of STUDY, or of all studies in short."""
     from rich.console import Console
 
     from sweep.results import progress
+    from sweep.results.front import front_table
     from sweep.results.snapshot import snapshot
 
     snapshots = [snapshot(each) for each in ([_study(study)] if study else _studies())]
@@ -105,12 +124,15 @@ def status(study: str | None, as_json: bool) -> None:
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
     elif study:
         Console().print(progress.render(snapshots[0]))
+        if snapshots[0].front:
+            Console().print(front_table(_study(study)))
     else:
         Console().print(progress.overview(snapshots))
 
 
 @commands.command()
 @click.argument("study")
+@_storage_option
 def stop(study: str) -> None:
     """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
     from sweep.engine.supervisor import STOP
@@ -121,19 +143,44 @@ def stop(study: str) -> None:
 
 @commands.command()
 @click.argument("study")
+@_storage_option
 @click.option("--rank", type=click.IntRange(min=1), default=1, show_default=True, help="1 is the best.")
 @click.option("--trial", type=click.IntRange(min=0), help="Number of a trial, instead of a rank.")
 @click.option("--metric", help="Rank by this metric instead of the objective, as in val/rmse.")
+@click.option("--pareto", is_flag=True, help="Every trial of the Pareto front, as NAME-front-1, NAME-front-2, ...")
 @click.option("--name", help="Name of the experiment. Default: the study's.")
-def export(study: str, rank: int, trial: int | None, metric: str | None, name: str | None) -> None:
+def export(study: str, rank: int, trial: int | None, metric: str | None, pareto: bool, name: str | None) -> None:
     """Write a trial's configuration to conf/experiment/NAME.yaml, for `sweep run +experiment=NAME`."""
+    from sweep.engine.errors import UserError
     from sweep.results import export as exports
 
-    path = exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)
-    click.echo(exports.describe(path))
+    if pareto and (rank, trial, metric) != (1, None, None):
+        raise UserError("--pareto", "a choice of one trial beside it", "--pareto, or --rank, --trial and --metric")
+    if pareto:
+        paths = exports.export_front(_study(study), name=name)
+    else:
+        paths = [exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)]
+    click.echo(exports.describe(*paths))
 
 
 @commands.command()
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_storage_option
+def delete(study: str, yes: bool) -> None:
+    """Delete STUDY for good: its trials, baselines, MLflow runs, artifacts, folders and exported configuration."""
+    from sweep.results import delete as deletes
+
+    found = deletes.look(_entry(study))
+    click.echo(f"To be deleted for good:\n{found.describe()}")
+    if yes or click.confirm("Delete it?"):
+        click.echo("\n".join([*deletes.delete(found), f"Study {study} is deleted."]))
+    else:
+        click.echo("Nothing was deleted.")
+
+
+@commands.command()
+@_storage_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(port: int) -> None:
     """Open this project's runs in the MLflow UI, on this machine only. Ends with Ctrl-C."""
@@ -148,36 +195,51 @@ def _paths() -> Paths:
     return Paths(default_root())
 
 
-def _study(name: str) -> optuna.Study:
-    """The study of this name, or a UserError that lists what there is."""
-    from sweep.engine.errors import UserError
-    from sweep.engine.storage import open_storage
-    from sweep.engine.study import load_study
+def _entry(name: str) -> Entry:
+    """Where the study of this name is, or a UserError that lists what there is."""
+    from sweep.results.catalogue import find
 
-    paths = _paths()
-    known = paths.studies()
-    if name not in known:
-        listed = ", ".join(known) if known else "none yet: `sweep run -m study=quickstart` makes one"
-        raise UserError("STUDY", repr(name), f"a study in {paths.mlruns}: {listed}")
-    try:
-        return load_study(open_storage(None, paths.study(name)), name)
-    except KeyError as error:  # it was killed before it was made
-        raise UserError("STUDY", repr(name), "a study that has begun; the command that makes it goes on") from error
+    return find(_paths(), name, _asked())
+
+
+def _study(name: str) -> optuna.Study:
+    """The study of this name, or a UserError."""
+    return _entry(name).load()
 
 
 def _studies() -> list[optuna.Study]:
-    """All studies that have begun, oldest first."""
+    """All studies that have begun, oldest first; of one that cannot be read it is said why."""
+    from sweep.results.catalogue import entries
+
+    url, found = _asked(), []
+    with nullcontext() if url else _left_out():
+        for entry in entries(_paths(), url):
+            with _left_out():
+                found.append(entry.load())
+    return found
+
+
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """Says what the user did wrong, and goes on."""
     from sweep.engine.errors import UserError
 
-    found = []
-    for name in _paths().studies():
-        with suppress(UserError):
-            found.append(_study(name))
-    return found
+    try:
+        yield
+    except UserError as error:
+        click.echo(f"Left out: {error}", err=True)
+
+
+def _asked() -> str | None:
+    """What `--storage` says."""
+    url: str | None = click.get_current_context().meta.get(STORAGE)
+    return url
 
 
 def main() -> Any:
     """The console script: what the user did wrong is one message and status 2, Ctrl-C is status 130."""
+    from hydra.errors import CompactHydraException
+
     from sweep.engine.errors import UserError
 
     try:
@@ -185,9 +247,9 @@ def main() -> Any:
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_USER_ERROR)
-    except UserError as error:
+    except CompactHydraException as error:  # such as a full disk
         click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_USER_ERROR)
+        sys.exit(EXIT_USER_ERROR if isinstance(error, UserError) else 1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -49,5 +49,5 @@ class Paths:
 
     def studies(self) -> list[str]:
         """The names of all studies that have a folder, oldest first."""
-        journals = (self.mlruns / "studies").glob("*/study.journal")
-        return [path.parent.name for path in sorted(journals, key=lambda path: path.stat().st_mtime)]
+        marks = [path for kind in ("journal", "storage") for path in (self.mlruns / "studies").glob(f"*/study.{kind}")]
+        return list(dict.fromkeys(path.parent.name for path in sorted(marks, key=lambda path: path.stat().st_mtime)))

@@ -74,6 +74,8 @@ def check(arguments: list[str], task: Any) -> None:
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
         absolute(config.tracking.uri)  # raises if MLflow has no such store
+    if mode == RunMode.MULTIRUN:
+        check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
 
 
 @contextlib.contextmanager
@@ -136,7 +138,7 @@ def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, li
 
 def check_name(name: str) -> None:
     """Raises UserError unless `name` can be a study's."""
-    from sweep.engine.study import NAME
+    from sweep.engine.identity import NAME
 
     if not NAME.fullmatch(name):
         allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit"
@@ -145,8 +147,6 @@ def check_name(name: str) -> None:
 
 def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
     """Raises UserError if what a study would write could not be found again, or compared."""
-    if config.storage.url is not None:
-        raise UserError("storage.url", "a database", "null: a journal in the study's folder, where `status` looks")
     sweeper = config.hydra.sweeper
     for key, ours in {"study_name": config.study.name, "direction": config.objective.direction.name}.items():
         if str(getattr(sweeper[key], "name", sweeper[key])) != ours:
@@ -158,6 +158,16 @@ def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
         judged = [OmegaConf.to_container(trial[room], resolve=True) for trial in trials]
         if any(other != judged[0] for other in judged):
             raise UserError(room, "a setting that changes from trial to trial", "one for all: else nothing compares")
+
+
+def check_storage(url: str | None) -> None:
+    """Raises UserError unless a study can be kept there."""
+    if url is not None and url.startswith("journal://"):
+        check_paths(Path(url.removeprefix("journal://")).parent, "storage.url")
+    elif url is not None:
+        from sweep.engine.storage import open_storage
+
+        open_storage(url, "", "storage.url")
 
 
 def check_resume(config: DictConfig) -> None:
@@ -177,11 +187,11 @@ def said(error: ValueError) -> UserError:
     return UserError(what, received, allowed)
 
 
-def check_paths(folder: Path) -> None:
+def check_paths(folder: Path, what: str = "paths.mlruns") -> None:
     """Raises UserError unless a folder is one, or can become one."""
     folder = folder.absolute()
     for path in (folder, *folder.parents):
         if path.is_dir():
             return
         if path.exists():
-            raise UserError("paths.mlruns", f"{folder}, but {path} is a file", "a folder, or a path that is still free")
+            raise UserError(what, f"{folder}, but {path} is a file", "a folder, or a path that is still free")

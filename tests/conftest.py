@@ -1,10 +1,11 @@
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
 import optuna
 import pytest
+from application import Application
 from omegaconf import DictConfig
 
 import conf.schema  # noqa: F401 - makes the schemas known to Hydra
@@ -35,6 +36,13 @@ def open_experiment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 def study(tmp_path: Path) -> optuna.Study:
     """An empty study in a journal."""
     return optuna.create_study(study_name="planted", storage=open_storage(None, tmp_path / "study"))
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Application]:
+    program = Application(tmp_path)
+    yield program
+    program.check_nothing_left()
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_rank_trial_and_metric_choose(study, run, tmp_path):
 
 def test_a_study_without_a_complete_trial_exports_nothing(study, tmp_path):
     study.add_trial(create_trial(state=TrialState.WAITING))
-    with pytest.raises(UserError, match="no trial is complete"):
+    with pytest.raises(UserError, match="no feasible trial is complete"):
         export(study, tmp_path / "conf")
     with pytest.raises(UserError, match="which has not begun"):
         export(study, tmp_path / "conf", trial=0)

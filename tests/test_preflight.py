@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep import preflight
+from sweep.engine.identity import Identity, create_or_resume
+from sweep.engine.storage import open_storage
+
 
 def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -83,7 +87,9 @@ def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.Comple
         (["-m", "study=quickstart", "study.name=a/b"], ["study.name", "'a/b'"]),
         (["-m", "study=quickstart", "hydra.sweeper.study_name=b"], ["hydra.sweeper.study_name", "study.name"]),
         (["-m", "study=quickstart", "hydra.sweeper.direction=maximize"], ["hydra.sweeper.direction", "'minimize'"]),
-        (["-m", "study=quickstart", "storage.url=sqlite:///x.db"], ["storage.url", "null"]),
+        (["-m", "study=quickstart", "storage.url=postgresql://me:secret@127.0.0.1:1/x"], ["storage.url", "//me@127"]),
+        (["-m", "study=quickstart", "storage.url=nowhere"], ["storage.url", "no URL", "a database that answers"]),
+        (["-m", "study=quickstart", "storage=postgresq"], ["storage", "did you mean postgresql?"]),
         (["-m", "study=quickstart", "seed=-1"], ["seed", "got -1"]),
         (["-m", "seed=1,2,3"], ["seed", "a study sets it"]),
         (["-m", "evaluation.entry_range=choice([-1,1],[-4,4])"], ["evaluation", "one for all"]),
@@ -100,8 +106,18 @@ def test_bad_input_is_one_message_with_status_2_and_creates_nothing(
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert "word" not in result.stderr
     for text in said:
         assert text in result.stderr
+    assert "secret" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("experiment", ["answer", "question"])
+def test_a_baseline_is_judged_as_the_study_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: str) -> None:
+    monkeypatch.setenv("SWEEP_ROOT", str(tmp_path))
+    baseline = f"+hydra.sweeper.baselines.{experiment}=['+experiment={experiment}']"
+    preflight.check(["-m", "study=quickstart", "evaluation.entry_range=[-3,3]", baseline], None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,6 +159,10 @@ def test_an_experiment_file_with_a_wrong_key_is_named(tmp_path: Path) -> None:
         (["export"], "STUDY"),
         (["export", "nothing", "--rank", "0"], "--rank"),
         (["stop", "nothing"], "'nothing'"),
+        (["status", "nothing", "--storage", "nowhere"], "the storage: got a text that is no URL"),
+        (["status", "--storage", "mysql+nodriver://me@nowhere/x"], "the storage: got mysql"),
+        (["delete", "nothing"], "'nothing'"),
+        (["delete", "..", "--yes"], "'..'"),
         (["ui"], "no runs"),
         (["ui", "--port", "99999"], "--port"),
         (["trian"], "trian"),
@@ -162,3 +182,14 @@ def test_what_only_tells_creates_nothing(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stderr
         assert result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["status", "here"], ["stop", "here"]])
+def test_what_should_answer_at_once_loads_nothing_slow(tmp_path: Path, arguments: list[str]) -> None:
+    storage = open_storage(None, tmp_path / "mlruns/studies/here")
+    create_or_resume(storage, "here", Identity({}, {}, {}, ["minimize"]), 0)
+    result = sweep(tmp_path, *arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert result.returncode == 0, result.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "click" in loaded
+    assert not loaded & {"mlflow", "tensorflow", "keras"}

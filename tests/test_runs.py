@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from sweep.engine.trial import Trial
 from sweep.tracking.ended import Ended
 from sweep.tracking.params import run_params
-from sweep.tracking.runs import finish_study, reconcile, run_in, single_run, study_run
+from sweep.tracking.runs import finish_study, reconcile, run_in, single_run, study_run, trial_runs
 from sweep.tracking.store import Store, client
 from sweep.tracking.tracker import Tracker
 from sweep.tracking.writer import legal
@@ -103,6 +103,23 @@ def test_what_is_not_finite_becomes_a_tag_and_the_last_finite_value_stays(open_e
     assert points(store, written, "train/loss") == [(1, 0.5)]
     assert written.data.tags["sweep.nonfinite/train/loss"] == "-inf at step 4"
     assert written.data.tags["sweep.nonfinite/reported"] == "-inf at step 4"
+
+
+def test_several_objectives_and_constraints_are_metrics(open_experiment):
+    store = open_experiment("objectives")
+    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    tracker.begin(0, "a run", {})
+    trial = Trial(0, lambda kind, payload: bool(tracker.write(0, kind, payload)))
+    trial.log({"val/rmse": 2.0}, step=10)
+    trial.set_constraint("memory", 0.5)
+    trial.set_constraint("time", -math.inf)
+    tracker.end(0, "COMPLETE", value=(0.25, 3.0))
+    assert tracker.close() == 0
+    run = runs_of(store, "run")["a run"]
+    expected = {"val/rmse": 2.0, "constraint/memory": 0.5, "objective/1": 0.25, "objective/2": 3.0}
+    assert run.data.metrics == expected
+    assert points(store, run, "constraint/memory") == [(10, 0.5)]
+    assert run.data.tags["sweep.nonfinite/constraint/time"] == "-inf at step 10"
 
 
 def test_any_number_of_points_is_written_and_the_last_best_value_is_the_one_shown(open_experiment):
@@ -198,7 +215,7 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     states = {
         0: Ended("FAIL", "orphan: its agent is gone", folder=str(tmp_path)),
         1: Ended("PRUNED", "pruned at step 1"),
-        9: Ended("COMPLETE", "", 0.5, {"x": "3"}, {"best/rmse": 2.0}, {10: 0.7, 20: 0.5}),
+        9: Ended("COMPLETE", "", (0.5,), {"x": "3"}, {"best/rmse": 2.0}, {10: 0.7, 20: 0.5}),
     }
     assert reconcile(parent, states) == 3
     assert reconcile(parent, states) == 0
@@ -207,6 +224,7 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     assert runs[9].data.metrics == {"objective": 0.5, "best/rmse": 2.0, "reported": 0.5}
     assert runs[9].data.params == {"x": "3"}
     assert runs[9].data.tags["mlflow.parentRunId"] == parent.run_id
+    assert trial_runs(parent) == {number: run.info.run_id for number, run in runs.items()}
     assert runs[0].data.tags["sweep.reason"] == "orphan: its agent is gone"
     assert runs[0].data.metrics == {"val/rmse": 1.5}
     assert files(store, runs[0], "config") == ["config/config.yaml"]
@@ -218,7 +236,9 @@ def test_a_store_that_is_gone_does_not_break_the_end_of_a_study(open_experiment,
     gone = type(parent)(store, parent.run_id, "quick", "id-5")
     assert not finish_study(gone, patience=0.1)
     assert reconcile(gone, {0: Ended("COMPLETE")}, patience=0.1) == 0
+    assert trial_runs(gone, patience=0.1) == {}
     assert "MLflow has not got the end of study quick" in caplog.text
+    assert "MLflow has not told the runs of study quick" in caplog.text
 
 
 def test_a_single_run_ends_as_its_task_did(open_experiment):

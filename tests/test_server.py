@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.storage import open_storage
-from sweep.engine.study import create_or_resume
 from sweep.paths import Paths
 from sweep.tracking.runs import finish_study, study_run
 from sweep.tracking.store import open_store
@@ -33,7 +33,9 @@ class Server:
 def server(tmp_path: Path, unused_port: int) -> Iterator[Server]:
     paths = Paths(tmp_path)
     store = open_store(f"sqlite:///{paths.database}", "sweep", paths.artifacts)
-    study = create_or_resume(open_storage(None, paths.study("seen")), "seen", ["minimize"], {}, {"x": "1,2"}, 0)
+    study = create_or_resume(
+        open_storage(None, paths.study("seen")), "seen", Identity({}, {"x": "1,2"}, {}, ["minimize"]), 0
+    )
     run = study_run(store, "seen", study.user_attrs["id"], {"space/x": "1,2"})
     finish_study(run, note="What this study found")
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")

@@ -1,8 +1,11 @@
-"""Journals: what a killed writer leaves is mended, and never costs the study."""
+"""Storages: what a killed writer or a full disk leaves is mended, and a study's folder says where it is kept."""
 
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import optuna
 import pytest
 
 from sweep.engine.errors import UserError
-from sweep.engine.storage import JOURNAL, cut_torn_line, open_storage
+from sweep.engine.storage import JOURNAL, Unwritable, bare, cut_torn_line, open_storage, recall, remember
 
 
 def make_study(folder: Path, trials: int) -> None:
@@ -89,3 +92,81 @@ def test_a_database_that_does_not_open_is_an_error_without_its_password(tmp_path
 def test_a_journal_can_be_named_by_url(tmp_path: Path) -> None:
     optuna.create_study(study_name="s", storage=open_storage(f"journal://{tmp_path}/deep/my.journal", "elsewhere"))
     assert (tmp_path / "deep/my.journal").exists()
+
+
+FULL = """
+import resource, sys
+import optuna
+from sweep.engine.storage import Unwritable, open_storage
+study = optuna.load_study(study_name="s", storage=open_storage(None, sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+for count in range(1000):
+    try:
+        study.ask()
+    except Unwritable as error:
+        print(count, error)
+        break
+"""
+
+
+@pytest.mark.parametrize("room", [600, 700, 801])
+def test_a_full_disk_is_said_and_costs_nothing_that_was_written(tmp_path: Path, room: int) -> None:
+    make_study(tmp_path, 1)
+    journal = tmp_path / JOURNAL
+    limit = journal.stat().st_size + room
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(limit)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"{journal} (File too large)" in said
+    assert "free some space" in said
+    assert journal.stat().st_size == limit, "the disk was full in the middle of a line"
+    study = optuna.load_study(study_name="s", storage=open_storage(None, tmp_path))
+    assert len(study.trials) == 1 + int(said.split()[0])
+    study.ask()
+    assert journal.read_bytes().endswith(b"\n")
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unwritable, match="Not a directory") as error:
+        open_storage(None, tmp_path / "file" / "folder")
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("postgresql+psycopg://me:secret@host:5433/db", "postgresql+psycopg://me@host:5433/db"),
+        ("postgresql://me@host/db?password=secret&sslmode=require", "postgresql://me@host/db?sslmode=require"),
+        ("postgresql+psycopg:///sweep", "postgresql+psycopg:///sweep"),
+        ("sqlite:////deep/my.db", "sqlite:////deep/my.db"),
+        ("journal:///deep/my.journal", "journal:///deep/my.journal"),
+        ("secret", "a text that is no URL"),
+    ],
+)
+def test_a_storage_is_named_without_its_password(tmp_path: Path, url: str, left: str) -> None:
+    assert bare(url) == left
+    remember(tmp_path, url)
+    assert recall(tmp_path) == left
+    assert "secret" not in "".join(path.read_text() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("url", "file"), [("sqlite:///a/my.db", "a/my.db"), ("journal://my.journal", "my.journal")])
+def test_a_file_is_remembered_wherever_the_commands_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    remember(tmp_path, url)
+    monkeypatch.chdir("/")
+    there = recall(tmp_path)
+    assert there is not None
+    assert there.endswith(f"{tmp_path}/{file}")
+
+
+def test_the_password_is_that_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(tmp_path, "postgresql://me:secret@host/db")
+    monkeypatch.setenv("SWEEP_STORAGE", "postgresql://me:other@elsewhere/db")
+    assert recall(tmp_path) == "postgresql://me@host/db"
+    monkeypatch.setenv("SWEEP_STORAGE", "postgresql://me:new@host/db")
+    assert recall(tmp_path) == "postgresql://me:new@host/db"
+    remember(tmp_path, None)
+    assert recall(tmp_path) is None

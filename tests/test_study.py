@@ -1,17 +1,16 @@
-"""A study's identity, budget, retries and seeds."""
+"""A study's trials: budget, claims, retries and seeds."""
 
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
-from omegaconf import OmegaConf
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from sweep.engine import outcome as outcomes
+from sweep.engine import seeds
 from sweep.engine import study as studies
-from sweep.engine.errors import UserError
+from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.outcome import Outcome
 
 COMPLETE = Outcome("COMPLETE", (1.0,))
@@ -24,64 +23,16 @@ def storage(tmp_path: Path) -> BaseStorage:
     return open_storage(None, tmp_path)
 
 
-def make(storage: BaseStorage, **changes: Any) -> optuna.Study:
-    given: dict[str, Any] = {
-        "name": "s",
-        "directions": ["minimize"],
-        "fixed": {"a": 1, "b.c": "x"},
-        "space": {"w": "range(1,9)"},
-        "seed": 0,
-    }
-    return studies.create_or_resume(storage, **{**given, **changes})
+def make(storage: BaseStorage, name: str = "s", seed: int = 0) -> optuna.Study:
+    return create_or_resume(storage, name, Identity({}, {}, {}, ["minimize"]), seed)
 
 
 def end(study: optuna.Study, storage: BaseStorage, outcome: Outcome) -> int:
-    trial = studies.claim(study, storage)
-    assert trial is not None
-    trial.suggest_int("w", 1, 8)
-    assert studies.close(study, storage, trial.number, outcome)
-    return trial.number
-
-
-def test_the_same_configuration_resumes_the_study(storage: BaseStorage) -> None:
-    assert make(storage).user_attrs["id"] == make(storage).user_attrs["id"]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"fixed": {"a": 2, "b.c": "x"}}, "a: 1 -> 2"),
-        ({"fixed": {"a": 1}}, "b.c: x -> not there"),
-        ({"space": {"w": "range(1,10)"}}, "w: range(1,9) -> range(1,10)"),
-        ({"directions": ["maximize"]}, "direction"),
-        ({"seed": 1}, "seed: 0 -> 1"),
-    ],
-)
-def test_another_configuration_is_refused_with_what_differs(storage: BaseStorage, change: Any, said: str) -> None:
-    make(storage)
-    with pytest.raises(UserError, match="then -> now") as error:
-        make(storage, **change)
-    assert said in str(error.value)
-
-
-def test_a_study_of_another_program_is_refused(storage: BaseStorage) -> None:
-    optuna.create_study(study_name="s", storage=storage).ask()
-    with pytest.raises(UserError, match="no other program"):
-        make(storage)
-
-
-def test_a_study_that_was_killed_while_it_was_made_is_made_again(storage: BaseStorage) -> None:
-    optuna.create_study(study_name="s", storage=storage)
-    assert make(storage).user_attrs["identity"]["fixed"] == {"a": 1, "b.c": "x"}
-
-
-def test_a_seed_that_was_not_given_is_drawn_once(storage: BaseStorage) -> None:
-    assert make(storage, seed=None).user_attrs["seed"] == make(storage, seed=None).user_attrs["seed"]
-
-
-def test_the_fixed_part_leaves_out_what_may_change() -> None:
-    config = OmegaConf.create({"hydra": {"x": 1}, "a": {"b": 1, "c": [1, 2]}, "paths": {"root": "/"}, "d": "${a.b}"})
-    assert studies.fixed_part(config, ["paths", "a.b"]) == {"a.c": [1, 2], "d": "${a.b}"}
+    claimed = studies.claim(study, storage)
+    assert claimed is not None
+    optuna.Trial(study, claimed._trial_id).suggest_int("w", 1, 8)
+    assert studies.close(study, storage, claimed.number, outcome)
+    return claimed.number
 
 
 def test_the_budget_is_topped_up_and_claimed_exactly(storage: BaseStorage) -> None:
@@ -112,12 +63,12 @@ def test_a_retry_keeps_params_and_seed_and_counts_as_the_same_trial(storage: Bas
     studies.retry(study, failed)
     assert studies.retries(study, max_retries=1) == []
     assert studies.top_up(study, 2) == 0
-    end(study, storage, COMPLETE)
     again = end(study, storage, COMPLETE)
+    end(study, storage, COMPLETE)
     assert again != number
     first, second = study.trials[number], study.trials[again]
     assert first.params == second.params
-    assert studies.trial_seed(study, first) == studies.trial_seed(study, second)
+    assert seeds.trial_seed(study, first) == seeds.trial_seed(study, second)
     assert studies.outstanding(study, max_retries=1) == 0
 
 
@@ -163,7 +114,51 @@ def test_seeds_differ_between_trials_and_studies(storage: BaseStorage) -> None:
     study, other = make(storage), make(storage, name="t", seed=1)
     for each in (study, other):
         studies.top_up(each, 3)
-    seeds = [studies.trial_seed(each, trial) for each in (study, other) for trial in each.trials]
-    assert len(set(seeds)) == 6
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert studies.sampler_seed(study, 0) != studies.sampler_seed(study, 1)
+    drawn = [seeds.trial_seed(each, trial) for each in (study, other) for trial in each.trials]
+    assert len(set(drawn)) == 6
+    assert all(0 <= seed < 2**31 for seed in drawn)
+    assert seeds.sampler_seed(study, 0) != seeds.sampler_seed(study, 1)
+
+
+def test_enqueued_points_are_tried_first_and_once_and_are_within_the_budget(storage: BaseStorage) -> None:
+    study = make(storage)
+    studies.top_up(study, 3)
+    end(study, storage, COMPLETE)
+    for _ in range(2):
+        studies.top_up(study, 3, [{"w": 7}])
+    end(study, storage, COMPLETE)
+    assert study.trials[3].params == {"w": 7}
+    assert study.trials[3].state == TrialState.COMPLETE
+    end(study, storage, COMPLETE)
+    assert studies.claim(study, storage) is None
+    assert sum(trial.state == TrialState.COMPLETE for trial in study.trials) == 3
+    studies.top_up(study, 4, [{"w": 7}])
+    end(study, storage, COMPLETE)
+    assert studies.claim(study, storage) is None
+
+
+def test_a_sampler_with_nothing_left_ends_the_study_but_for_what_has_a_point(storage: BaseStorage) -> None:
+    study = make(storage)
+    study.sampler = optuna.samplers.GridSampler({"w": [3, 4]})
+    studies.top_up(study, 9)
+    numbers = [end(study, storage, COMPLETE) for _ in range(2)]
+    assert {study.trials[number].params["w"] for number in numbers} == {3, 4}
+    assert studies.claim(study, storage) is None
+    assert studies.outstanding(study, max_retries=1) == 0
+    studies.top_up(study, 9, [{"w": 5}])
+    number = end(study, storage, COMPLETE)
+    assert study.trials[number].params == {"w": 5}
+    assert studies.claim(study, storage) is None
+
+
+def test_a_retry_of_what_never_had_params_leaves_them_to_the_sampler(storage: BaseStorage) -> None:
+    study = make(storage)
+    study.sampler = optuna.samplers.GridSampler({"w": [3]})
+    studies.top_up(study, 1)
+    claimed = studies.claim(study, storage)
+    assert claimed is not None
+    studies.close(study, storage, claimed.number, outcomes.orphaned())
+    (failed,) = studies.retries(study, max_retries=0)
+    studies.retry(study, failed)
+    number = end(study, storage, COMPLETE)
+    assert study.trials[number].params == {"w": 3}

@@ -1,131 +1,22 @@
 """The sweeper as any Hydra application gets it: a small program, run for real, killed for real."""
 
-import collections
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import psutil
 import pytest
+from application import PROGRAM, Application
 from omegaconf import OmegaConf
 
-from sweep.engine.agent import share_out
+from sweep.engine.placement import share_out
 from sweep.engine.storage import open_storage
-from sweep.engine.study import first_attempt
-
-APPLICATION = """
-import os, signal, time
-from dataclasses import dataclass
-import hydra
-from hydra.core.config_store import ConfigStore
-from sweep import current_trial
-
-@dataclass
-class Config:
-    x: float = 0.0
-    n: int = 1
-    seconds: float = 0.0
-    fault: str = "none"
-
-ConfigStore.instance().store(name="config", node=Config)
-
-@hydra.main(version_base="1.3", config_path=None, config_name="config")
-def main(cfg):
-    for step in range(4):
-        time.sleep(cfg.seconds / 4)
-        current_trial().report(cfg.x**2 + cfg.n + 4 - step, step=step)
-    once = os.path.join(os.getcwd(), "was_here")
-    if cfg.fault == "die" or (cfg.fault == "die once" and not os.path.exists(once)):
-        open(once, "w").close()
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if cfg.fault == "raise" and cfg.n == 2:
-        raise ValueError("no such width")
-    if cfg.fault == "diverge" and cfg.n == 2:
-        return float("nan")
-    print("printed by the task")
-    return cfg.x**2 + cfg.n
-
-if __name__ == "__main__":
-    main()
-"""
+from sweep.engine.study import REPEAT_OF, first_attempt
 
 SPACE = ("x=interval(-2,2)", "n=range(1,4)")
 SIX = ("hydra.sweeper.n_trials=6", "hydra/sweeper/pruner=none", *SPACE)
-
-
-class Application:
-    """The program, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "application.py").write_text(APPLICATION)
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        fixed = ["hydra/sweeper=optuna", "hydra.sweep.dir=out", "hydra.sweeper.study_name=s", "hydra.sweeper.seed=1"]
-        return subprocess.Popen(
-            [sys.executable, "application.py", "-m", *fixed, *arguments],
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "COLUMNS": "120"},
-        )
-
-    def run(self, *arguments: str, status: int = 0) -> str:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == status, output
-        return output
-
-    @property
-    def study(self) -> optuna.Study:
-        return optuna.load_study(study_name="s", storage=open_storage(None, self.folder / "out"))
-
-    def states(self) -> dict[str, int]:
-        return dict(collections.Counter(trial.state.name for trial in self.study.trials))
-
-    def until(self, states: Callable[[dict[str, int]], bool]) -> None:
-        """Waits for the study to get there."""
-        deadline = time.monotonic() + 60
-        while not ((self.folder / "out/study.journal").exists() and self._seen(states)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def _seen(self, states: Callable[[dict[str, int]], bool]) -> bool:
-        try:
-            return states(self.states())
-        except KeyError:  # the study is just being made
-            return False
-
-    def processes(self) -> list[psutil.Process]:
-        """Processes that run trials of this folder."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.cwd() == str(self.folder):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-
-@pytest.fixture
-def application(tmp_path: Path) -> Iterator[Application]:
-    program = Application(tmp_path)
-    yield program
-    deadline = time.monotonic() + 10
-    while program.processes() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    left = program.processes()
-    for process in left:
-        process.kill()
-    assert left == [], "no process is left behind"
 
 
 def check_finished(application: Application, n_trials: int) -> None:
@@ -220,7 +111,7 @@ def test_a_lower_budget_is_kept_on_resuming(application: Application) -> None:
 def test_a_bad_event_fails_its_trial_and_not_the_study(application: Application, event: str) -> None:
     program = application.folder / "application.py"
     program.write_text(
-        APPLICATION.replace('    print("printed', f'    cfg.n == 2 and current_trial().{event}\n    print("printed')
+        PROGRAM.replace('    print("printed', f'    cfg.n == 2 and current_trial().{event}\n    print("printed')
     )
     application.run(*SIX, "hydra/sweeper/sampler=random")
     failed = [trial for trial in application.study.trials if trial.state.name == "FAIL"]
@@ -369,6 +260,14 @@ def test_children_leave_when_their_agent_is_killed(application: Application) -> 
         (["x=1"], "no parameter that varies"),
         (["hydra.sweeper.pruner.n_startup_trials=-1", *SPACE], "hydra.sweeper.pruner"),
         (["hydra.sweeper.seed_key=n", *SPACE], "n: got a search space"),
+        (["hydra.sweeper.n_agents=2", *SPACE], "hydra/launcher=basic"),
+        (["hydra.sweeper.timeout=0", *SPACE], "hydra.sweeper.timeout: got 0.0"),
+        (["hydra.sweeper.trial_memory=-1", *SPACE], "or null"),
+        (["hydra.sweeper.max_failure_rate=2", *SPACE], "from 0 to 1"),
+        (["hydra.sweeper.if_changed=ask", *SPACE], "refuse, go_on, new"),
+        (["hydra.sweeper.direction=[]", *SPACE], "an empty list"),
+        (["hydra.sweeper.enqueue=[{x:7}]", *SPACE], "hydra.sweeper.enqueue[0]"),
+        (["hydra/sweeper/sampler=grid", *SPACE], "x: got an interval"),
     ],
 )
 def test_what_cannot_be_run_is_one_message_and_leaves_nothing(
@@ -378,6 +277,96 @@ def test_what_cannot_be_run_is_one_message_and_leaves_nothing(
     assert said in output
     assert "Traceback" not in output
     assert not (application.folder / "out").exists()
+
+
+def test_params_that_were_scored_are_not_run_again(application: Application) -> None:
+    space = ("n=range(1,4)", "hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=9")
+    output = application.run(*space)
+    trials = application.study.trials
+    run = [trial for trial in trials if "output_dir" in trial.user_attrs]
+    told = [trial for trial in trials if REPEAT_OF in trial.user_attrs]
+    assert sorted(trial.params["n"] for trial in run) == [1, 2, 3]
+    assert len(told) == 6
+    for trial in told:
+        known = trials[trial.user_attrs[REPEAT_OF]]
+        assert (trial.params, trial.value, trial.state.name) == (known.params, known.value, "COMPLETE")
+    assert "9 complete" in output
+    assert not (application.folder / "out" / str(told[0].number)).exists()
+
+
+def test_params_are_run_again_if_that_is_asked_for(application: Application) -> None:
+    application.run("n=range(1,3)", "hydra.sweeper.repeat=true", "hydra.sweeper.n_trials=5")
+    trials = application.study.trials
+    assert all("output_dir" in trial.user_attrs and REPEAT_OF not in trial.user_attrs for trial in trials)
+    assert len({trial.user_attrs["seed"] for trial in trials}) == 5
+
+
+def test_a_changed_study_is_begun_anew_beside_the_old_one(application: Application) -> None:
+    application.run(*SIX)
+    before = (application.folder / "out/study.journal").read_bytes()
+    changed = (*SIX, "fault=other", "hydra.sweeper.if_changed=new")
+    for _ in range(2):
+        application.run(*changed)
+        assert (application.folder / "out/study.journal").read_bytes() == before
+        other = optuna.load_study(study_name="s-2", storage=open_storage(None, application.folder / "out-2"))
+        assert [trial.state.name for trial in other.trials] == ["COMPLETE"] * 6
+        assert all(trial.user_attrs["output_dir"].startswith(f"{application.folder}/out-2/") for trial in other.trials)
+    assert not (application.folder / "out-3").exists()
+
+
+def test_a_changed_study_is_gone_on_with_if_that_is_asked_for(application: Application) -> None:
+    application.run(*SIX)
+    application.run(*SIX, "fault=other", "hydra.sweeper.if_changed=go_on", "hydra.sweeper.n_trials=8")
+    trials = application.study.trials
+    assert [("fault=other" in trial.user_attrs["overrides"]) for trial in trials] == [False] * 6 + [True] * 2
+    assert application.study.user_attrs["changes"][0]["changes"] == ["fault: none -> other"]
+
+
+def test_a_study_ends_when_its_patience_is_spent_and_goes_on_with_more(application: Application) -> None:
+    lines = ("x=interval(-2,2)", "hydra.sweeper.enqueue=[{x:0}]", "hydra.sweeper.n_jobs=1", "hydra.sweeper.n_trials=20")
+    output = application.run(*lines, "seconds=0.6", "hydra/sweeper/pruner=none", "hydra.sweeper.patience=3")
+    assert "hydra.sweeper.patience: " in output
+    assert "brought nothing better" in output
+    assert 4 <= application.states()["COMPLETE"] <= 8, "the study is looked at every second"
+    assert application.states()["WAITING"] > 0
+
+
+def test_a_study_ends_when_its_time_is_spent(application: Application) -> None:
+    output = application.run(*SPACE, "seconds=1", "hydra.sweeper.n_trials=200", "hydra.sweeper.timeout=3")
+    assert "hydra.sweeper.timeout: " in output
+    assert application.states()["WAITING"] > 150
+    assert "RUNNING" not in application.states()
+    again = application.run(*SPACE, "seconds=1", "hydra.sweeper.n_trials=200", "hydra.sweeper.timeout=3")
+    assert "hydra.sweeper.timeout: " in again
+    assert ": trial " not in again, "what is spent is spent"
+
+
+def test_a_trial_that_breaks_its_constraint_is_not_the_best(application: Application) -> None:
+    program = application.folder / "application.py"
+    constraint = '    current_trial().set_constraint("width", 2 - cfg.n)\n'
+    program.write_text(PROGRAM.replace('    print("printed', f'{constraint}    print("printed'))
+    application.run(*SIX, "hydra/sweeper/sampler=random", "hydra.sweeper.enqueue=[{x:0,n:1}]")
+    best = OmegaConf.load(application.folder / "out/optimization_results.yaml")
+    trials = application.study.trials
+    assert min(trials, key=lambda trial: trial.value).params == {"x": 0.0, "n": 1}, "without the constraint"
+    assert best.best_params.n >= 2
+    assert best.best_value == min(trial.value for trial in trials if trial.params["n"] >= 2)
+    assert all(trial.constraints == {"width": 2 - trial.params["n"]} for trial in trials)
+
+
+def test_the_samplers_seed_is_the_studys_if_it_is_the_only_one(application: Application) -> None:
+    application.run(*SIX, "hydra.sweeper.seed=null", "hydra.sweeper.sampler.seed=123")
+    assert application.study.user_attrs["seed"] == 123
+
+
+def test_agents_share_a_study(application: Application) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    agents = ("hydra/launcher=submitit_local", "hydra.launcher.submitit_folder=submitted", "hydra.sweeper.n_agents=2")
+    application.run(*SIX, "seconds=2", *agents, "hydra.sweeper.n_jobs=1", "hydra.sweeper.n_trials=8")
+    check_finished(application, 8)
+    trials = application.study.trials
+    assert len({trial.user_attrs["agent"] for trial in trials}) == 2
+    assert len({tuple(trial.params.values()) for trial in trials}) == 8, "no two suggest the same"
 
 
 def test_cores_are_shared_out() -> None:

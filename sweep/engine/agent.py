@@ -1,100 +1,67 @@
 """One agent per machine: it keeps its slots busy with trials, and alone writes what becomes of them.
 
 For every free slot: claim a trial, suggest its params, compose its configuration, hand it to the slot's process. The
-agent then answers reports (go on, or stop) and passes events to the tracker, until the process sends an outcome or
-dies. No slot ever waits for another.
+agent then answers reports (go on, or stop) and passes events to the tracker, until the process sends an outcome, dies,
+or is beyond a limit. No slot ever waits for another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
+from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
-from sweep.engine.lease import Lease
+from sweep.engine.errors import UserError
+from sweep.engine.lease import Lease, Watch
+from sweep.engine.limits import Limits
 from sweep.engine.outcome import Outcome, run_state
-from sweep.engine.process import Job, TrialProcess, pack
-from sweep.engine.space import SearchSpace
-from sweep.engine.storage import open_storage
-from sweep.engine.supervisor import STOP, agent_key
+from sweep.engine.placement import share_out
+from sweep.engine.plan import Plan
+from sweep.engine.process import Job, pack
+from sweep.engine.proposal import Proposal, propose
+from sweep.engine.slot import Slot
+from sweep.engine.storage import STORAGE_VARIABLE, Unwritable, open_storage, with_password
+from sweep.engine.supervisor import STOP, SWEEPER, agent_key
 from sweep.tracking.params import run_params
-
-if TYPE_CHECKING:
-    from sweep.tracking.runs import StudyRun
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""How often an agent looks for new work, for a request to stop, and beats."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an agent needs to know of its study; travels to the agent's machine.
-
-    Attributes:
-        study: the study's name.
-        storage: its storage's URL, or None for the journal in `folder`.
-        folder: the study's folder.
-        task: the user's task function.
-        hydra_context: Hydra's, of the sweep.
-        config: the master configuration of the sweep.
-        space: what varies.
-        settings: `hydra.sweeper`.
-        parent: the study's MLflow run, or None if nothing is tracked.
-    """
-
-    study: str
-    storage: str | None
-    folder: str
-    task: TaskFunction
-    hydra_context: HydraContext
-    config: DictConfig
-    space: SearchSpace
-    settings: DictConfig
-    parent: StudyRun | None
-
-
-@dataclass
-class _Slot:
-    """One trial process and the trial that it runs."""
-
-    index: int
-    process: TrialProcess | None = None
-    trial: optuna.Trial | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+"""How often an agent looks for new work, for a request to stop, at its trials' limits, and beats."""
 
 
 class Agent:
     """Runs the trials of a study on this machine until none is left."""
 
     def __init__(self, plan: Plan, index: int) -> None:
-        self._plan = plan
-        self._storage = open_storage(plan.storage, plan.folder)
+        self._plan, settings = plan, plan.settings
+        self._storage = open_storage(plan.storage and with_password(plan.storage, STORAGE_VARIABLE), plan.home)
         known = studies.load_study(self._storage, plan.study)
-        sampler = studies.build(plan.settings.sampler, seed=studies.sampler_seed(known, index))
-        pruner = studies.build(plan.settings.pruner)
-        self._study = studies.load_study(self._storage, plan.study, sampler, pruner)
+        seed = seeds.sampler_seed(known, index)
+        sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
+        self._study = studies.load_study(self._storage, plan.study, sampler, build.pruner(settings.pruner))
         self._lease = Lease.named(self._study, agent_key)
-        self._slots = [_Slot(i) for i in range(plan.settings.n_jobs)]
-        self._cores = share_out(sorted(os.sched_getaffinity(0)), len(self._slots))
-        self._setup = pack(plan.task, plan.hydra_context)
+        self._watch = Watch()
+        limits = Limits(settings.trial_timeout, settings.trial_memory, settings.recycle_after, settings.recycle_memory)
+        setup = pack(plan.task, plan.hydra_context)
+        cores = share_out(sorted(os.sched_getaffinity(0)), settings.n_jobs)
+        self._slots = [Slot(i, cores[i], setup, limits) for i in range(settings.n_jobs)]
         self._tracker = plan.parent.tracker() if plan.parent is not None else None
 
     def run(self) -> None:
@@ -102,108 +69,149 @@ class Agent:
         try:
             while True:
                 self._lease.beat()
-                idle = [slot for slot in self._slots if slot.trial is None]
-                stopping = bool(self._study.user_attrs.get(STOP))
-                if not stopping:
-                    for slot in idle:
+                stopping = self._stopping()
+                for slot in self._slots:
+                    if slot.trial is not None:
+                        self._fenced(self._check_limits, slot)
+                    if slot.free and not stopping:
                         self._fenced(self._start_next, slot)
-                busy = {slot.process.connection: slot for slot in self._slots if slot.trial and slot.process}
+                busy = {slot.connection: slot for slot in self._slots if slot.connection is not None}
                 if not busy and (stopping or not studies.outstanding(self._study, self._plan.settings.max_retries)):
                     break
                 for connection in wait(list(busy), POLL_SECONDS):
                     self._fenced(self._receive, busy[connection])  # type: ignore[index]
-        except BaseException:  # Ctrl-C, or a defect of ours: either way nothing may be left RUNNING
+        except BaseException as error:  # Ctrl-C, a full disk, or a defect of ours: nothing may be left RUNNING
             for slot in self._slots:
+                slot.kill()
                 if slot.trial is not None:
-                    if slot.process is not None:
-                        slot.process.kill()
-                    self._fenced(lambda stopped: self._finish(stopped, outcomes.stopped()), slot)
+                    with contextlib.suppress(type(error)):  # if it cannot be written, whoever resumes finds an orphan
+                        self._fenced(lambda stopped: self._finish(stopped, outcomes.stopped()), slot)
             raise
         finally:
             for slot in self._slots:
-                if slot.process is not None:
-                    slot.process.end()
+                slot.end()
             if self._tracker is not None:
                 self._tracker.close()
-            self._lease.release()
+            with contextlib.suppress(Unwritable, StorageInternalError):
+                self._lease.release()
 
-    def _fenced(self, step: Callable[[_Slot], None], slot: _Slot) -> None:
+    def _stopping(self) -> bool:
+        """Whether no further trial may begin: the study was told to stop, or its sweeper is gone."""
+        attributes = self._study.user_attrs
+        sweeper = attributes.get(SWEEPER)
+        mine = sweeper is not None and sweeper["token"] == self._plan.sweeper and self._watch.alive(sweeper)
+        return bool(attributes.get(STOP)) or not mine
+
+    def _fenced(self, step: Callable[[Slot], None], slot: Slot) -> None:
         """Takes a step with a slot; if someone else has closed its trial, as an orphan, the slot drops it."""
         try:
             step(slot)
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except UpdateFinishedTrialError:
             trial, slot.trial = slot.trial, None
             assert trial is not None
             log.warning("Trial %d was closed by someone else before it ended here", trial.number)
-            if slot.process is not None:
-                slot.process.kill()
-                slot.process.end()
-                slot.process = None
+            slot.kill()
             if self._tracker is not None:
                 self._tracker.end(trial.number, run_state(outcomes.orphaned()), outcomes.orphaned().reason)
 
-    def _start_next(self, slot: _Slot) -> None:
-        trial = studies.claim(self._study, self._storage)
-        if trial is None:
+    def _start_next(self, slot: Slot) -> None:
+        claimed = studies.claim(self._study, self._storage)
+        if claimed is None:
             return
-        slot.trial, slot.metrics, slot.facts = trial, {}, {}
-        trial.set_user_attr("agent", self._lease.token)
-        trial.set_user_attr("slot", slot.index)
-        name = f"{self._plan.study} {trial.number}"
+        slot.take(optuna.Trial(self._study, claimed._trial_id))
+        assert slot.trial is not None
+        slot.trial.set_user_attr("agent", self._lease.token)
+        slot.trial.set_user_attr("slot", slot.index)
         try:
-            overrides = self._overrides(slot, trial)
-            config = self._compose(trial.number, overrides)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            if self._tracker is not None:
-                self._tracker.begin(trial.number, name, {key: str(value) for key, value in trial.params.items()})
-            self._finish(slot, outcomes.raised(error))
+            proposal = propose(self._study, self._storage, claimed, self._plan.space, self._repeats(claimed))
+            if proposal.running:
+                studies.give_back(self._storage, claimed)
+                slot.rest()
+                return
+            slot.trial = proposal.trial
+            overrides = self._overrides(slot, proposal)
+            config = self._compose(claimed.number, overrides)
+        except (HydraException, OmegaConfBaseException, UserError, ValueError) as error:
+            self._end_unbegun(slot, outcomes.raised(error))
             return
+        if proposal.violated is not None:
+            self._end_unbegun(slot, outcomes.infeasible(proposal.violated))
+        elif proposal.known is not None:
+            self._repeat(slot, proposal.known)
+        else:
+            self._begin(slot, claimed, overrides, config)
+
+    def _begin(self, slot: Slot, claimed: FrozenTrial, overrides: list[str], config: DictConfig) -> None:
+        """Hands a trial that has its configuration to the slot's process."""
+        assert slot.trial is not None
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
-        trial.set_user_attr("overrides", overrides)
-        trial.set_user_attr("output_dir", str(folder))
+        slot.trial.set_user_attr("overrides", overrides)
+        slot.trial.set_user_attr("output_dir", str(folder))
         if self._tracker is not None:
             tags = {"sweep.output_dir": str(folder)}
-            self._tracker.begin(trial.number, name, run_params(config), tags, folder)
-        earlier = studies.earlier_folders(self._study, self._frozen(trial))
-        job = Job(trial.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
+            self._tracker.begin(claimed.number, self._run_name(slot), run_params(config), tags, folder)
+        earlier = studies.earlier_folders(self._study, claimed)
+        job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
         try:
-            if slot.process is None:
-                slot.process = TrialProcess(self._setup, _environment(slot.index, self._cores), self._cores[slot.index])
-            slot.process.run(job)
+            slot.run(job)
         except OSError as error:
-            if slot.process is None:
+            if slot.connection is None:
                 self._finish(slot, outcomes.not_started(error))
             else:  # it died while it was idle: what it was to do can be done again
                 self._lost(slot)
 
-    def _overrides(self, slot: _Slot, trial: optuna.Trial) -> list[str]:
-        overrides = self._plan.space.suggest(trial)
-        settings = self._plan.settings
-        seed = studies.trial_seed(self._study, self._frozen(trial))
-        threads = len(self._cores[slot.index])
+    def _repeat(self, slot: Slot, known: FrozenTrial) -> None:
+        """Tells a trial the value that its params were found to have."""
+        assert slot.trial is not None
+        slot.trial.set_user_attr(studies.REPEAT_OF, known.number)
+        slot.metrics, slot.facts = known.user_attrs.get("metrics", {}), known.user_attrs.get("facts", {})
+        for key, value in known.constraints.items():
+            slot.trial.set_constraint(key, value)
+        log.info("Trial %d has the params of trial %d, which is not run again", slot.trial.number, known.number)
+        self._end_unbegun(slot, outcomes.repeated(known.number, tuple(known.values)))
+
+    def _end_unbegun(self, slot: Slot, outcome: Outcome) -> None:
+        """Closes a trial that no process ran."""
+        assert slot.trial is not None
+        if self._tracker is not None:
+            params = {key: str(value) for key, value in slot.trial.params.items()}
+            self._tracker.begin(slot.trial.number, self._run_name(slot), params)
+        self._finish(slot, outcome)
+
+    def _repeats(self, claimed: FrozenTrial) -> bool:
+        """Whether a trial may have params that were scored before: a retry has those of its trial, a baseline none."""
+        baseline = studies.BASELINE in claimed.user_attrs.get(studies.ENQUEUED, {})
+        return self._plan.settings.repeat or studies.RETRY_OF in claimed.user_attrs or baseline
+
+    def _run_name(self, slot: Slot) -> str:
+        assert slot.trial is not None
+        return f"{self._plan.study} {slot.trial.number}"
+
+    def _overrides(self, slot: Slot, proposal: Proposal) -> list[str]:
+        settings, trial = self._plan.settings, proposal.trial
+        seed = seeds.trial_seed(self._study, self._study.get_trials(deepcopy=False)[trial.number])
+        threads = len(slot.cores)
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("threads", threads)
+        overrides = list(proposal.overrides)
         if settings.seed_key:
             overrides.append(f"{settings.seed_key}={seed}")
         if settings.threads_key and not any(o.startswith(f"{settings.threads_key}=") for o in self._plan.space.fixed):
             overrides.append(f"{settings.threads_key}={threads}")
         return overrides
 
-    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[trial.number]
-
     def _compose(self, number: int, overrides: list[str]) -> DictConfig:
         config = self._plan.hydra_context.config_loader.load_sweep_config(self._plan.config, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
+            config.hydra.sweep.dir = self._plan.folder
         return config
 
-    def _receive(self, slot: _Slot) -> None:
-        assert slot.process is not None
+    def _receive(self, slot: Slot) -> None:
         assert slot.trial is not None
         try:
-            kind, payload = slot.process.connection.recv()
+            kind, payload = slot.receive()
         except (EOFError, OSError):
             self._lost(slot)
             return
@@ -212,7 +220,7 @@ class Agent:
             return
         if kind == "report":
             try:
-                slot.process.answer(self._report(slot.trial, payload["value"], payload["step"]))
+                slot.answer(self._report(slot.trial, payload["value"], payload["step"]))
             except OSError:
                 self._lost(slot)
                 return
@@ -220,6 +228,8 @@ class Agent:
             slot.metrics.update(payload["values"])
         elif kind == "facts":
             slot.facts.update(payload)
+        elif kind == "constraint":
+            slot.trial.set_constraint(payload["name"], payload["value"])
         if self._tracker is not None:
             self._tracker.write(slot.trial.number, kind, payload)
 
@@ -229,57 +239,34 @@ class Agent:
         trial.report(value, step)
         return bool(trial.should_prune())
 
-    def _lost(self, slot: _Slot) -> None:
-        """The slot's process is gone in the middle of its trial."""
-        assert slot.process is not None
-        exit_code = slot.process.end()
-        slot.process = None
-        self._finish(slot, outcomes.died(exit_code))
+    def _check_limits(self, slot: Slot) -> None:
+        outcome = slot.over_limit()
+        if outcome is not None:
+            slot.kill()
+            self._finish(slot, outcome)
 
-    def _finish(self, slot: _Slot, outcome: Outcome) -> None:
+    def _lost(self, slot: Slot) -> None:
+        """The slot's process is gone in the middle of its trial."""
+        self._finish(slot, outcomes.died(slot.end()))
+
+    def _finish(self, slot: Slot, outcome: Outcome) -> None:
         """Tells the study, then the tracker; the slot is free."""
         trial = slot.trial
         assert trial is not None
         trial.set_user_attr("metrics", {k: v for k, v in slot.metrics.items() if math.isfinite(v)})
         trial.set_user_attr("facts", slot.facts)
         if not studies.close(self._study, self._storage, trial.number, outcome):
-            raise optuna.exceptions.UpdateFinishedTrialError
+            raise UpdateFinishedTrialError
         slot.trial = None
         if outcome.state == "FAIL":
             log.warning("Trial %d failed: %s", trial.number, outcome.traceback or outcome.reason)
         if self._tracker is not None:
-            value = outcome.values[0] if len(outcome.values) == 1 else None
-            self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, value)
+            self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, outcome.values)
 
 
-def run_agent(plan: Plan, _config: DictConfig) -> None:
+def run_agent(plan: Plan, _config: Any) -> None:
     """The task that the Hydra launcher is given: an agent, as a Hydra job of its own."""
     from hydra.core.hydra_config import HydraConfig
 
     setup_globals()
     Agent(plan, int(HydraConfig.get().job.num)).run()
-
-
-def share_out(cores: list[int], slots: int) -> list[frozenset[int]]:
-    """Shares cores out among slots: each gets as many as the others, at least one, neighbours together."""
-    share = max(1, len(cores) // slots)
-    return [frozenset(cores[(i * share + k) % len(cores)] for k in range(share)) for i in range(slots)]
-
-
-def _environment(slot: int, cores: list[frozenset[int]]) -> Mapping[str, str]:
-    """The variables that keep a slot's process to its cores and its GPU; they must be set before it imports."""
-    threads = str(len(cores[slot]))
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = dict.fromkeys((*names, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
-    environment["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
-    gpus = _gpus()
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-    return environment
-
-
-def _gpus() -> list[str]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name]
-    return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]

@@ -58,7 +58,7 @@ def raised(error: BaseException) -> Outcome:
 
 def died(exit_code: int | None) -> Outcome:
     """The outcome of a trial whose process ended before it had a result. `exit_code` as in `subprocess`."""
-    if exit_code is not None and exit_code < 0:
+    if exit_code is not None and -exit_code in set(signal.Signals):
         reason = f"crash: {signal.Signals(-exit_code).name}"
     else:
         reason = f"crash: exit status {exit_code}"
@@ -68,6 +68,26 @@ def died(exit_code: int | None) -> Outcome:
 def not_started(error: OSError) -> Outcome:
     """The outcome of a trial for which no process could be started, for want of memory or descriptors, say."""
     return Outcome("FAIL", reason=f"crash: no process could be started: {error}", retry="bounded")
+
+
+def timed_out(seconds: float) -> Outcome:
+    """The outcome of a trial that took longer than a trial may; it would take as long again."""
+    return Outcome("FAIL", reason=f"timeout: it ran for longer than {seconds:g} s")
+
+
+def too_large(used: float, allowed: float) -> Outcome:
+    """The outcome of a trial that took more memory, in GiB, than a trial may; it would take as much again."""
+    return Outcome("FAIL", reason=f"memory: it took {used:.2f} GiB, allowed are {allowed:g} GiB")
+
+
+def repeated(number: int, values: tuple[float, ...]) -> Outcome:
+    """The outcome of a trial whose params were scored before, by the trial of this number."""
+    return Outcome("COMPLETE", values=values, reason=f"repeat: trial {number} had the same params")
+
+
+def infeasible(constraint: str) -> Outcome:
+    """The outcome of a trial for which no params were found that fulfil the constraints of the search space."""
+    return Outcome("PRUNED", reason=f"constraint: no point was proposed that fulfils {constraint}")
 
 
 def orphaned() -> Outcome:

@@ -7,9 +7,11 @@ terminal's Ctrl-C does not reach it, and it leaves when the pipe closes, whateve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -92,17 +94,23 @@ class TrialProcess:
         """Answers a report: whether the trial should stop. Raises OSError if the child is gone."""
         self.connection.send_bytes(cloudpickle.dumps(stop))
 
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is that of its session too."""
+        return self._popen.pid
+
     def end(self) -> int | None:
         """Ends the child, by closing its pipe and, if that does not do it, by SIGKILL; returns its exit status."""
         self.connection.close()
-        try:
-            return self._popen.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(END_SECONDS)
+        return self.kill()
 
     def kill(self) -> int | None:
-        """Ends the child at once; returns its exit status, as `subprocess` has it."""
-        self._popen.kill()
+        """Ends the child and what it has started, at once; returns its exit status, as `subprocess` has it."""
+        self.connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         return self._popen.wait()
 
 
@@ -147,7 +155,7 @@ def _listen(connection: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
         try:
             message = connection.recv_bytes()
         except (EOFError, OSError):
-            os._exit(0)
+            os.killpg(0, signal.SIGKILL)  # with whatever the task has started: the session is this process's own
         inbox.put(message)
 
 

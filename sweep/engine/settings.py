@@ -1,4 +1,4 @@
-"""The keys of `hydra.sweeper`, its samplers and its pruners, as Hydra knows them."""
+"""The keys of `hydra.sweeper`, and its groups, as Hydra knows them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+
+from sweep.engine.pruners import PRUNERS
+from sweep.engine.samplers import SAMPLERS
 
 
 @dataclass
@@ -30,8 +33,26 @@ class Settings:
         study_name: null names the study after the job and the time.
         n_trials: how many trials the study has in total, retries apart.
         n_jobs: trials that one agent runs at once.
-        max_retries: how often a trial is run again whose process died or whose agent is gone.
+        n_agents: how many agents the launcher is given, one per machine.
+        timeout: seconds of running time after which the study starts no further trial.
+        patience: trials without a better one after which the study starts no further trial.
+        trial_timeout: seconds after which a trial is ended.
+        trial_memory: GiB of memory above which a trial is ended.
+        max_retries: how often a trial is run again whose process died.
+        max_failure_rate: share of attempts that may fail before the study is given up, looked at after ten.
+        recycle_after: trials after which a slot gets a fresh process.
+        recycle_memory: GiB of memory above which a slot gets a fresh process after its trial.
+        repeat: whether params that were already scored are run again.
+        if_changed: what to do with a study of this name whose fixed configuration was another: "refuse", "go_on" with
+            it, or begin a "new" one, named with a number.
+        enqueue: points of the search space that are tried first, each a mapping from key to value.
+        baselines: overrides by name that are no points of the search space, run in the sibling study NAME.baselines.
+        compared_by: keys that every baseline takes from the study, whatever its own overrides say.
         params: the search space, in Hydra's override grammar, by key.
+        search_space: the search space as `hydra-optuna-sweeper` 1.1 had it.
+        custom_search_space: dotted path of a function (config, trial) that suggests further params.
+        when: conditions by key: a parameter exists only when another key has a value (or one of a list of values).
+        constraints: expressions of params that every point must fulfil.
         seed: what all seeds are derived from; null draws one.
         seed_key: the configuration key that is given each trial's seed, if any.
         threads_key: the configuration key that is given each trial's number of threads, if any.
@@ -51,8 +72,25 @@ class Settings:
     study_name: str | None = None
     n_trials: int = 20
     n_jobs: int = 2
+    n_agents: int = 1
+    timeout: float | None = None
+    patience: int | None = None
+    trial_timeout: float | None = None
+    trial_memory: float | None = None
     max_retries: int = 3
+    max_failure_rate: float = 0.5
+    recycle_after: int = 50
+    recycle_memory: float | None = None
+    repeat: bool = False
+    if_changed: str = "refuse"
+    enqueue: list[Any] = field(default_factory=list)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    compared_by: list[str] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
+    search_space: Any = None
+    custom_search_space: str | None = None
+    when: dict[str, Any] = field(default_factory=dict)
+    constraints: list[str] = field(default_factory=list)
     seed: int | None = None
     seed_key: str | None = None
     threads_key: str | None = None
@@ -61,48 +99,12 @@ class Settings:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 
-@dataclass
-class TPE:
-    """Tree-structured Parzen estimator: Optuna's default sampler, with Optuna's defaults."""
-
-    _target_: str = "optuna.samplers.TPESampler"
-    seed: int | None = None
-    n_startup_trials: int = 10
-    n_ei_candidates: int = 24
-
-
-@dataclass
-class RandomSampler:
-    """Independent uniform draws."""
-
-    _target_: str = "optuna.samplers.RandomSampler"
-    seed: int | None = None
-
-
-@dataclass
-class MedianPruner:
-    """Stops a trial whose best value so far is worse than the median of the others at the same step."""
-
-    _target_: str = "optuna.pruners.MedianPruner"
-    n_startup_trials: int = 5
-    n_warmup_steps: int = 0
-    interval_steps: int = 1
-    n_min_trials: int = 1
-
-
-@dataclass
-class NoPruner:
-    """Lets every trial run to its end."""
-
-    _target_: str = "optuna.pruners.NopPruner"
-
-
 def register(target: str) -> None:
     """Stores `hydra/sweeper=optuna` and its groups. `target` is the plugin class, which only the door may define."""
     store = ConfigStore.instance().store
     provider = "sweep"
     store(group="hydra/sweeper", name="optuna", node=Settings(_target_=target), provider=provider)
-    for name, sampler in {"tpe": TPE, "random": RandomSampler}.items():
+    for name, sampler in SAMPLERS.items():
         store(group="hydra/sweeper/sampler", name=name, node=sampler, provider=provider)
-    for name, pruner in {"median": MedianPruner, "none": NoPruner}.items():
+    for name, pruner in PRUNERS.items():
         store(group="hydra/sweeper/pruner", name=name, node=pruner, provider=provider)

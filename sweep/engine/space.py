@@ -1,212 +1,230 @@
 """A search space: Hydra's override grammar on one side, Optuna's distributions on the other.
 
-`SearchSpace.parse` reads overrides (of the command line) and `params` (of a YAML file) in Hydra's own grammar, types
+`SearchSpace.read` reads overrides (of the command line) and what `hydra.sweeper` says in Hydra's own grammar, types
 them by the configuration fields that they set, and keeps what does not vary as fixed overrides. `SearchSpace.suggest`
 asks an Optuna trial for a point and gives it back as overrides that Hydra composes.
 
-Optuna's name of a parameter is its Hydra key. Numbers, booleans, strings and null are stored as they are; every other
-choice (a list, a dictionary) is stored as the text of its override, because Optuna only keeps plain values.
+Optuna's name of a parameter is its Hydra key.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
+import optuna
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
-from hydra.errors import HydraException
-from omegaconf import DictConfig, IntegerNode, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
+from sweep.engine import conditions, distributions, legacy_space, literals, overrides
+from sweep.engine.constraints import Constraint
+from sweep.engine.corners import TRIES, corners
+from sweep.engine.custom_space import CustomSpace
 from sweep.engine.errors import UserError
+from sweep.engine.explain import nearest
+from sweep.engine.fields import Fields
+from sweep.engine.parameter import Parameter, without_dust
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a search space.
-
-    Attributes:
-        key: its Hydra key, without the prefix that adds a key (`+` or `++`).
-        prefix: that prefix, or nothing.
-        distribution: what Optuna draws from.
-        texts: for a choice, the override text of each of its values, in the distribution's order.
-        source: how it was written.
-    """
-
-    key: str
-    prefix: str
-    distribution: BaseDistribution
-    texts: tuple[str, ...]
-    source: str
-
-    def override(self, value: Any) -> str:
-        """The override that sets this parameter to a value drawn from its distribution."""
-        if isinstance(self.distribution, CategoricalDistribution):
-            text = self.texts[int(self.distribution.to_internal_repr(value))]
-        else:
-            text = str(value)
-        return f"{self.prefix}{self.key}={text}"
-
-    def extremes(self) -> list[Any]:
-        """The values that show whether the whole parameter is legal: both ends, or every choice."""
-        if isinstance(self.distribution, CategoricalDistribution):
-            return list(self.distribution.choices)
-        bounds = cast("IntDistribution | FloatDistribution", self.distribution)
-        return [bounds.low, bounds.high]
+KEYS: Mapping[str, type] = {"params": dict, "search_space": dict, "when": dict, "constraints": list}
+"""Keys of `hydra.sweeper` that are read here, apart from the function."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What varies in a study (`parameters`, by key) and what was set for all of its trials (`fixed`, overrides)."""
+    """What varies in a study, and what was set for all of its trials.
+
+    Attributes:
+        parameters: what varies, by key, each after those it depends on.
+        fixed: the overrides that all trials have.
+        constraints: what every point fulfils.
+        custom: the function that suggests further params, if there is one.
+        written: how all of it was written.
+    """
 
     parameters: Mapping[str, Parameter]
     fixed: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    custom: CustomSpace | None
+    written: Mapping[str, str]
 
     @classmethod
-    def parse(
-        cls, arguments: Iterable[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+    def read(
+        cls,
+        arguments: Iterable[str],
+        settings: Mapping[str, Any] | DictConfig,
+        config: DictConfig,
+        loader: ConfigLoader,
     ) -> SearchSpace:
         """Reads a search space.
 
         Args:
-            arguments: overrides of the command line; they win over `params`.
-            params: override values by key, as in `hydra.sweeper.params`.
+            arguments: overrides of the command line; they win over those of the settings.
+            settings: `hydra.sweeper`, of which it takes `params`, `search_space`, `custom_search_space`, `when` and
+                `constraints`, as far as they are there.
             config: the composed configuration, whose fields type what sets them.
             loader: Hydra's, which lists the options of config groups.
 
         Raises:
-            UserError: if an override is no valid search space for its key.
+            UserError: if any of it is no search space for this configuration.
         """
-        overrides: dict[str, Override] = {}
-        parser = OverridesParser.create(config_loader=loader)
-        for line in [*(f"{key}={_text(value)}" for key, value in params.items()), *arguments]:
-            try:
-                (override,) = parser.parse_overrides([line])
-            except HydraException as error:
-                raise UserError(
-                    _key(line), repr(line.partition("=")[2]), f"Hydra's grammar: {_advice(error)}"
-                ) from error
-            overrides[override.key_or_group + (f"@{override.package}" if override.package else "")] = override
-        parameters: dict[str, Parameter] = {}
-        fixed: list[str] = []
-        for key, override in overrides.items():
-            if override.is_sweep_override():
-                parameters[key] = _parameter(key, override, config)
+        given = {key: _plain(settings, key, kind) for key, kind in KEYS.items()}
+        written = conditions.read(given["when"])
+        if given["search_space"]:
+            legacy_space.warn()
+        legacy: dict[str, Any] = {} if given["params"] else given["search_space"]
+        lines = [f"{key}={literals.as_written(value)}" for key, value in given["params"].items()]
+        first = overrides.parse([f"{key}=null" for key in legacy], loader)
+        later = overrides.parse([*lines, *arguments], loader)
+        old = {key: legacy[str(one.input_line).removesuffix("=null")] for key, one in first.items() if key not in later}
+        varying, fixed = {}, []
+        for key, one in {**first, **later}.items():
+            if one.is_sweep_override() or key in old or (key in written and not one.is_delete()):
+                varying[key] = one
             else:
-                fixed.append(override.input_line or "")
-        return cls(parameters, tuple(fixed))
+                fixed.append(str(one.input_line))
+        fields = Fields(config, loader, fixed)
+        groups = {key: _parameter(key, one, old, fields, ()) for key, one in varying.items() if fields.is_group(key)}
+        parameters = {
+            key: groups.get(key)
+            or _parameter(key, one, old, fields, conditions.alternatives(written.get(key, {}), groups))
+            for key, one in varying.items()
+        }
+        constraints = tuple(
+            Constraint.read(f"hydra.sweeper.constraints[{index}]", text, parameters, groups, fields)
+            for index, text in enumerate(given["constraints"])
+        )
+        path = settings.get("custom_search_space")
+        custom = CustomSpace(path, config) if path else None
+        if custom:
+            custom.check()
+        described = {key: parameter.source for key, parameter in parameters.items()}
+        described |= {f"when/{key}": str(needs) for key, needs in written.items()}
+        described |= {f"constraint/{index}": one.text for index, one in enumerate(constraints)}
+        described |= {"custom_search_space": custom.path} if custom else {}
+        return cls(conditions.apply(written, parameters, fields), tuple(fixed), constraints, custom, described)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether trials may have different params."""
+        return self.custom is not None or any(parameter.when for parameter in self.parameters.values())
 
     def suggest(self, trial: BaseTrial) -> list[str]:
         """Asks `trial` for a value of every parameter; returns all overrides of the trial, the fixed ones first."""
-        return [*self.fixed, *(p.override(_suggest(trial, p)) for p in self.parameters.values())]
+        point: dict[str, Any] = {}
+        for key, parameter in self.parameters.items():
+            if parameter.exists(point):
+                point[key] = parameter.suggest(trial)
+        lines = [*self.fixed, *self._overrides(point)]
+        if self.custom is not None:
+            taken = {*self.parameters, *(line.lstrip("+~").partition("=")[0] for line in self.fixed)}
+            lines += self.custom.suggest(trial, taken)
+        return lines
+
+    def violated(self, params: Mapping[str, Any]) -> str | None:
+        """The first constraint that these params break, with the reason if it could not be evaluated."""
+        exact = {
+            key: without_dust(self.parameters[key].distribution, value) if key in self.parameters else value
+            for key, value in params.items()
+        }
+        return next((broken for one in self.constraints if (broken := one.broken(exact)) is not None), None)
+
+    def points(self) -> Iterator[list[str]]:
+        """Overrides of points that together touch every choice and both ends of every interval.
+
+        Raises:
+            UserError: if no point is found that fulfils the constraints, or the function in Python fails.
+        """
+        found = False
+        for point in corners(self.parameters, self.violated):
+            found = True
+            yield [*self.fixed, *self._overrides(point)] if self.custom is None else self.suggest(_trial_at(point))
+        if not found and self.constraints:
+            texts = ", ".join(one.text for one in self.constraints)
+            raise UserError("hydra.sweeper.constraints", texts, f"what a point in {TRIES} of the search space fulfils")
+
+    def read_point(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A point as the user wrote it, or a part of one, as values of the distributions.
+
+        Args:
+            name: the key under which it was written.
+            given: by key a value, or its text in an override.
+
+        Raises:
+            UserError: for an unknown key, a value outside of its distribution, a parameter that does not exist beside
+                the others of the point.
+        """
+        point: dict[str, Any] = {}
+        for key in [key for key in given if key not in self.parameters]:
+            if self.custom is None:  # which may have further params
+                raise UserError(f"{name}.{key}", "a key that is no parameter", nearest(key, self.parameters))
+            point[key] = given[key]
+        for key, parameter in self.parameters.items():
+            if key not in given:
+                continue
+            try:
+                point[key] = parameter.read(given[key])
+            except ValueError as error:
+                raise UserError(f"{name}.{key}", repr(given[key]), str(error)) from error
+            for other, values in parameter.when.items():
+                if other in point and point[other] not in values:
+                    allowed = f"a point where {other} is one of {', '.join(map(str, values))}"
+                    raise UserError(f"{name}.{key}", f"{given[key]!r} with {other}={point[other]}", allowed)
+        return point
 
     def describe(self) -> dict[str, str]:
-        """How each parameter was written, by key."""
-        return {key: parameter.source for key, parameter in self.parameters.items()}
+        """How each parameter, condition, constraint and function was written, by key."""
+        return dict(self.written)
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """What Optuna draws from, by key."""
+        return {key: parameter.distribution for key, parameter in self.parameters.items()}
+
+    def _overrides(self, point: Mapping[str, Any]) -> list[str]:
+        return [self.parameters[key].override(value) for key, value in point.items()]
 
 
-def _suggest(trial: BaseTrial, parameter: Parameter) -> Any:
-    key, distribution = parameter.key, parameter.distribution
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(key, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-    distribution = cast(FloatDistribution, distribution)
-    return trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-
-
-def _text(value: Any) -> str:
-    """YAML's value of a parameter as the text that Hydra's grammar has for it."""
-    return value if isinstance(value, str) else str(Override._get_value_element_as_str(value))
-
-
-def _key(line: str) -> str:
-    return line.partition("=")[0].lstrip("+~")
-
-
-def _advice(error: HydraException) -> str:
-    reason = str(error).splitlines()[0]
-    if "null" in str(error):
-        reason += " (null among choices is written as key=null,1)"
-    return reason
-
-
-def _parameter(key: str, override: Override, config: DictConfig) -> Parameter:
-    source = override.get_value_string()
-    prefix = "++" if override.is_force_add() else "+" if override.is_add() else ""
-    texts: tuple[str, ...] = ()
-    distribution: BaseDistribution
+def _plain(settings: Mapping[str, Any] | DictConfig, key: str, kind: type) -> Any:
+    """A part of the settings as a plain dictionary or list, which is empty if there is none."""
+    name, given = f"hydra.sweeper.{key}", settings.get(key)
     try:
-        if override.is_choice_sweep():
-            texts = tuple(override.sweep_string_iterator())
-            distribution = CategoricalDistribution(_choices(override))
-        elif override.is_range_sweep():
-            distribution = _range(cast(RangeSweep, override.value()))
-        else:
-            distribution = _interval(cast(IntervalSweep, override.value()), _is_int(config, key))
-    except (ValueError, HydraException, ArithmeticError) as error:
+        plain = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
+    except OmegaConfBaseException as error:
+        raise UserError(name, "a value that cannot be resolved", str(error).splitlines()[0]) from error
+    if not plain:
+        return kind()
+    if not isinstance(plain, kind):
+        raise UserError(name, repr(plain), "a list" if kind is list else "a mapping from keys")
+    return plain
+
+
+def _parameter(
+    key: str, override: Override, legacy: Mapping[str, Any], fields: Fields, alternatives: Iterable[tuple[str, ...]]
+) -> Parameter:
+    prefix = "++" if override.is_force_add() else "+" if override.is_add() else ""
+    field = fields.of(key, alternatives, adds=bool(prefix))
+    if key in legacy:
+        drawn, texts = legacy_space.distribution_of(key, legacy[key], field)
+        return Parameter(key, prefix, drawn, texts, str(legacy[key]), {})
+    source = override.get_value_string()
+    try:
+        drawn, texts = distributions.distribution_of(override, field)
+    except Exception as error:
         raise UserError(key, source, f"a search space: {error}") from error
-    return Parameter(key, prefix, distribution, texts, source)
+    return Parameter(key, prefix, drawn, texts, source, {})
 
 
-def _choices(override: Override) -> list[Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, QuotedString):
-            return value.text
-        return (
-            value
-            if value is None or isinstance(value, bool | int | float | str)
-            else Override._get_value_element_as_str(value)
-        )
-
-    choices = list(override.sweep_iterator(transformer=plain))
-    if not choices:
-        raise ValueError("there is nothing to choose from")
-    return choices
-
-
-def _range(sweep: RangeSweep) -> BaseDistribution:
-    if sweep.step == 0:
-        raise ValueError("its step must not be 0")
-    log = "log" in sweep.tags
-    start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
-    count = math.ceil((stop - start) / step)  # the stop is excluded
-    if count < 1:
-        raise ValueError(f"start must come before stop, got start {sweep.start}, stop {sweep.stop}, step {sweep.step}")
-    low, high = sorted((start, start + (count - 1) * step))
-    if log and abs(step) != 1:
-        raise ValueError("a range in log scale has step 1")
-    if all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step)):
-        return IntDistribution(int(low), int(high), step=abs(int(step)), log=log)
-    if log:
-        raise ValueError("a range in log scale is one of integers; for numbers use interval")
-    return FloatDistribution(float(low), float(high), step=float(abs(step)))
-
-
-def _interval(sweep: IntervalSweep, int_field: bool) -> BaseDistribution:
-    low, high, log = sweep.start, sweep.end, "log" in sweep.tags
-    assert low is not None and high is not None, "Hydra's grammar gives every interval both ends"  # noqa: PT018
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"its ends must be finite, got {low} and {high}")
-    if low >= high:
-        raise ValueError(f"its low end must be below its high end, got low {low}, high {high}")
-    if log and low <= 0:
-        raise ValueError(f"an interval in log scale begins above 0, got {low}")
-    if int_field and not (float(low).is_integer() and float(high).is_integer()):
-        raise ValueError(f"its key takes integers, so its ends must be integers, got {low} and {high}")
-    if int_field or (isinstance(low, int) and isinstance(high, int)):
-        return IntDistribution(int(low), int(high), log=log)
-    return FloatDistribution(float(low), float(high), log=log)
-
-
-def _is_int(config: DictConfig, key: str) -> bool:
-    """Whether the configuration types this key as an integer."""
-    parent_key, _, name = key.rpartition(".")
-    parent = OmegaConf.select(config, parent_key, throw_on_missing=False) if parent_key else config
-    return isinstance(parent, DictConfig) and isinstance(parent._get_node(name, validate_access=False), IntegerNode)
+def _trial_at(point: Mapping[str, Any]) -> optuna.Trial:
+    """A trial of no study, with these params."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    study.enqueue_trial(dict(point))
+    return study.ask()

@@ -4,48 +4,44 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from sweep.engine.errors import UserError
+from sweep.engine.journal import Unwritable, cut_torn_line, open_journal
+
+__all__ = [
+    "Unwritable",
+    "absolute",
+    "bare",
+    "cut_torn_line",
+    "only_one",
+    "open_storage",
+    "recall",
+    "remember",
+    "with_password",
+]
 
 JOURNAL = "study.journal"
 """Name of the journal in a study's folder."""
 
+ADDRESS = "study.storage"
+"""Name of the file in a study's folder that says where else the study is kept."""
 
-class _JournalLock(JournalFileOpenLock):
-    """A lock that dies with its owner, and mends what a dead owner left.
+STORAGE_VARIABLE = "SWEEP_STORAGE"
+"""The environment variable that names the database of the studies that have none of their own, with its password."""
 
-    Optuna's locks are files, which stall everybody for 30 s after their owner was killed; the kernel takes `flock` back
-    at once. Whoever holds the lock is the only writer, so an unterminated last line is a dead writer's: left in place,
-    it would make the journal unreadable with the next append.
-    """
-
-    def __init__(self, journal: str) -> None:
-        super().__init__(journal)
-        self._journal = journal
-        self._descriptor = -1
-
-    def acquire(self) -> bool:
-        descriptor = os.open(self._journal + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with open(self._journal, "rb+") as file:  # noqa: PTH123 - a plain descriptor, thousands of times
-                cut_torn_line(file.fileno())
-            self._descriptor = descriptor
-        except BaseException:  # Ctrl-C: a lock that is kept would block this process for good
-            os.close(descriptor)
-            raise
-        return True
-
-    def release(self) -> None:
-        os.close(self._descriptor)  # which unlocks
+_JOURNAL_SCHEME = "journal://"
+_OPENING_SECONDS = (0.1, 0.3, 1.0, 3.0)
+"""Pauses before a database, whose tables another process is just making, is opened again."""
 
 
 @contextmanager
@@ -57,40 +53,88 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def cut_torn_line(descriptor: int) -> None:
-    """Cuts an unterminated last line off an open journal."""
-    end = size = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - 4096)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
-
-
-def open_storage(url: str | None, folder: str | Path) -> BaseStorage:
-    """Opens a storage.
+def open_storage(url: str | None, folder: str | Path, what: str = "hydra.sweeper.storage") -> BaseStorage:
+    """Opens a storage. Any number of processes may open a new database at once.
 
     Args:
         url: a database URL of SQLAlchemy's, `journal:///PATH`, or None for the journal of a study's `folder`.
         folder: the study's folder.
+        what: what an error calls the URL.
 
     Raises:
-        UserError: if the storage cannot be opened.
+        UserError: if the database cannot be opened; its password is not shown.
+        Unwritable: if the journal cannot be.
     """
-    if url is None or url.startswith("journal://"):
-        path = Path(folder, JOURNAL) if url is None else Path(url.removeprefix("journal://"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(str(path))))
+    if url is None:
+        return open_journal(Path(folder, JOURNAL))
+    if url.startswith(_JOURNAL_SCHEME):
+        return open_journal(Path(url.removeprefix(_JOURNAL_SCHEME)))
     try:
-        return RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+        return _open_database(url)
+    except (SQLAlchemyError, StorageInternalError, ImportError, ValueError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+        raise UserError(what, f"{bare(url)} ({reason})", "the URL of a database that answers") from error
+
+
+def _open_database(url: str) -> BaseStorage:
+    for seconds in _OPENING_SECONDS:
         try:
-            shown = make_url(url).render_as_string(hide_password=True)
-        except SQLAlchemyError:
-            shown = "a text that is no URL"
-        reason = str(error).splitlines()[0]
-        raise UserError("hydra.sweeper.storage", f"{shown} ({reason})", "the URL of a database that answers") from error
+            return _database(url)
+        except (IntegrityError, ProgrammingError, StorageInternalError):  # two made the same table
+            time.sleep(seconds)
+    return _database(url)
+
+
+def _database(url: str) -> BaseStorage:
+    # A connection that was idle while the server restarted is replaced instead of failing a trial.
+    storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    weakref.finalize(storage, storage.engine.dispose)  # its connections end with it
+    return get_storage(storage)  # with a cache, which all studies that are opened from it share
+
+
+def remember(folder: Path, url: str | None) -> None:
+    """Leaves in a study's folder where the study is kept, without the password."""
+    path = Path(folder, ADDRESS)
+    if url is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_text(bare(url) + "\n", encoding="utf-8")
+
+
+def recall(folder: Path) -> str | None:
+    """Where the study of a folder is kept; None is the journal in it.
+
+    The password is that of SWEEP_STORAGE if it names the same database, else the driver's own concern (PGPASSWORD,
+    .pgpass).
+    """
+    path = Path(folder, ADDRESS)
+    return with_password(path.read_text(encoding="utf-8").strip(), STORAGE_VARIABLE) if path.exists() else None
+
+
+def with_password(url: str, variable: str) -> str:
+    """The URL in an environment variable, password and all, if it is this one but for that; else this one."""
+    known = os.environ.get(variable)
+    return known if known and bare(known) == bare(url) else url
+
+
+def bare(url: str) -> str:
+    """A storage's URL without its password, the same from every directory."""
+    if url.startswith(_JOURNAL_SCHEME):
+        return absolute(url)
+    try:
+        given = make_url(absolute(url))
+    except SQLAlchemyError:
+        return "a text that is no URL"
+    query = given.difference_update_query(["password"]).query
+    own = URL.create(given.drivername, given.username, None, given.host, given.port, given.database, query)
+    return own.render_as_string()
+
+
+def absolute(url: str) -> str:
+    """A storage's URL that means the same file, if it is one, from every directory."""
+    for scheme in (_JOURNAL_SCHEME, "sqlite:///", "sqlite+pysqlite:///"):
+        path = url.removeprefix(scheme)
+        if path and path != url and not path.startswith((":memory:", "file:")):
+            return f"{scheme}{Path(path).absolute()}"
+    return url

@@ -1,4 +1,4 @@
-"""A study: created or resumed, its budget, its identity, and the seeds of its trials.
+"""The trials of a study: its budget, who gets which trial, what became of each, and what is run again.
 
 Every trial of the budget exists from the start, WAITING; agents claim, and never create. `n_trials` counts first
 attempts: a retry is a further trial, which names its first attempt in the attribute `retry_of`.
@@ -6,23 +6,26 @@ attempts: a retry is a further trial, which names its first attempt in the attri
 
 from __future__ import annotations
 
-import re
-import time
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import hydra
-import numpy as np
 import optuna
-from omegaconf import DictConfig, OmegaConf
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.engine.errors import UserError
 from sweep.engine.outcome import Outcome
 
 RETRY_OF = "retry_of"
+"""Trial attribute: the number of the first attempt."""
+
+REPEAT_OF = "repeat_of"
+"""Trial attribute: the number of the trial with the same params, whose value this one was told."""
+
+ENQUEUED = "enqueued"
+"""Trial attribute: the point that the user asked for, as it was written."""
+
+BASELINE = "baseline"
+"""What names a baseline in what was asked for: such a trial has overrides of its own and no params."""
 
 FIXED_PARAMS = "fixed_params"
 """System attribute of a trial whose params are decided: the one that Optuna's own `enqueue_trial` writes."""
@@ -30,10 +33,8 @@ FIXED_PARAMS = "fixed_params"
 N_TRIALS = "n_trials"
 """Study attribute: the budget, in first attempts."""
 
-NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*", re.ASCII)
-"""What a study may be called: it becomes a folder and a file."""
-
-Direction = Literal["minimize", "maximize"]
+EXHAUSTED = "exhausted"
+"""Study attribute: whether the sampler has no further point to try."""
 
 
 def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any = None) -> optuna.Study:
@@ -41,128 +42,69 @@ def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any
     return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
 
 
-def create_or_resume(
-    storage: BaseStorage,
-    name: str,
-    directions: Sequence[Direction],
-    fixed: Mapping[str, Any],
-    space: Mapping[str, str],
-    seed: int | None,
-) -> optuna.Study:
-    """Opens the study of this name, or makes it.
-
-    Args:
-        storage: where it is kept.
-        name: its name.
-        directions: "minimize" or "maximize", one for every objective.
-        fixed: the part of the configuration that makes it this study and no other, by flat key.
-        space: how each parameter of the search space was written.
-        seed: what all seeds of the study are derived from; None draws one, which is kept.
-
-    Raises:
-        UserError: if the study exists with another fixed configuration, search space or seed.
-    """
-    identity: dict[str, Any] = {"fixed": dict(fixed), "space": dict(space), "directions": list(directions)}
-    try:
-        study = load_study(storage, name)
-    except KeyError:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it says, the sweeper says
-        try:
-            study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
-        except optuna.exceptions.DuplicatedStudyError:  # another machine was faster
-            return create_or_resume(storage, name, directions, fixed, space, seed)
-        study.set_user_attr("id", uuid.uuid4().hex)
-        study.set_user_attr("seed", int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
-        study.set_user_attr("created", time.time())
-        study.set_user_attr("identity", identity)  # last: a study without it was never finished being made
-        return study
-    known = study.user_attrs.get("identity")
-    if known is None:
-        if study.get_trials(deepcopy=False):
-            raise UserError("the study's name", repr(name), "a name that no other program's study has")
-        optuna.delete_study(study_name=name, storage=storage)
-        return create_or_resume(storage, name, directions, fixed, space, seed)
-    changes = [
-        *_changes(known["fixed"], identity["fixed"]),
-        *_changes(known["space"], identity["space"]),
-        *_changes({"direction": known["directions"]}, {"direction": identity["directions"]}),
-    ]
-    if seed is not None and seed != study.user_attrs["seed"]:
-        changes.append(f"seed: {study.user_attrs['seed']} -> {seed}")
-    if changes:
-        differing = "".join(f"\n  {change}" for change in changes)
-        raise UserError(
-            "the study's name",
-            f"{name!r}, a study that exists with another configuration (then -> now):{differing}\n",
-            "the configuration that the study began with, or another name",
-        )
-    return study
-
-
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    keys = sorted({*then, *now})
-    return [
-        f"{key}: {then.get(key, 'not there')} -> {now.get(key, 'not there')}"
-        for key in keys
-        if (key in then, then.get(key)) != (key in now, now.get(key))
-    ]
-
-
-def fixed_part(config: DictConfig, excludes: Iterable[str]) -> dict[str, Any]:
-    """The configuration as plain values by flat key, without `hydra` and without the keys in `excludes`.
-
-    Interpolations stay as they are written: what they point to is there under its own key.
-    """
-    left_out = ("hydra", *excludes)
-    flat: dict[str, Any] = {}
-
-    def walk(key: str, value: Any) -> None:
-        if key in left_out:
-            return
-        if isinstance(value, dict) and value:
-            for name, inner in value.items():
-                walk(f"{key}.{name}" if key else str(name), inner)
-        else:
-            flat[key] = value
-
-    walk("", OmegaConf.to_container(config, resolve=False, enum_to_str=True))
-    return flat
-
-
 def first_attempt(trial: FrozenTrial) -> int:
     """The number of the trial that this one is an attempt at: its own, unless it is a retry."""
     return int(trial.user_attrs.get(RETRY_OF, trial.number))
 
 
+def attempts(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
+    """All attempts at every trial, in order, by the number of the first."""
+    found: dict[int, list[FrozenTrial]] = {}
+    for trial in study.get_trials(deepcopy=False):
+        found.setdefault(first_attempt(trial), []).append(trial)
+    return found
+
+
 def earlier_folders(study: optuna.Study, trial: FrozenTrial) -> list[str]:
     """Output folders of the attempts at the same trial before this one, the latest first."""
-    first = first_attempt(trial)
-    attempts = [t for t in study.get_trials(deepcopy=False)[: trial.number] if first_attempt(t) == first]
-    return [t.user_attrs["output_dir"] for t in reversed(attempts) if "output_dir" in t.user_attrs]
+    before = [other for other in attempts(study)[first_attempt(trial)] if other.number < trial.number]
+    return [other.user_attrs["output_dir"] for other in reversed(before) if "output_dir" in other.user_attrs]
 
 
-def top_up(study: optuna.Study, n_trials: int) -> int:
+def top_up(study: optuna.Study, n_trials: int | None, points: Sequence[Mapping[str, Any]] = ()) -> int:
     """Sets the budget, and adds WAITING trials until the study has as many first attempts; returns how many it added.
 
     A budget lower than before leaves what was waiting beyond it waiting.
+
+    Args:
+        study: the study.
+        n_trials: its budget; None is as many as there are points.
+        points: params, all or some, that are to be tried before any that the sampler draws; one that was added by an
+            earlier call is not added again.
     """
-    study.set_user_attr(N_TRIALS, n_trials)
+    trials = study.get_trials(deepcopy=False)
+    known = [trial.user_attrs[ENQUEUED] for trial in trials if ENQUEUED in trial.user_attrs]
+    for point in points:
+        if point not in known:
+            attributes = {ENQUEUED: dict(point)}
+            fixed = {} if BASELINE in point else {FIXED_PARAMS: dict(point)}
+            study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed))
     have = sum(RETRY_OF not in trial.user_attrs for trial in study.get_trials(deepcopy=False))
-    missing = max(0, n_trials - have)
-    for _ in range(missing):
+    study.set_user_attr(N_TRIALS, have if n_trials is None else n_trials)
+    for _ in range((n_trials or 0) - have):
         study.add_trial(create_trial(state=TrialState.WAITING))
-    return missing
+    return len(study.get_trials(deepcopy=False)) - len(trials)
 
 
 def waiting(study: optuna.Study) -> list[FrozenTrial]:
-    """The WAITING trials that the budget allows: all retries, and first attempts up to its number."""
+    """The WAITING trials that may be run, in the order in which they are: retries, enqueued points, then the rest.
+
+    Retries are outside of the budget. Of the first attempts there are as many as the budget has room for; none without
+    a point of its own once the sampler has none left.
+    """
     trials = study.get_trials(deepcopy=False)
-    firsts = [trial.number for trial in trials if RETRY_OF not in trial.user_attrs]
-    beyond = set(firsts[study.user_attrs.get(N_TRIALS, len(firsts)) :])
-    return [trial for trial in trials if trial.state == TrialState.WAITING and trial.number not in beyond]
+    attributes = study.user_attrs
+    firsts = [trial for trial in trials if RETRY_OF not in trial.user_attrs]
+    begun = sum(trial.state != TrialState.WAITING for trial in firsts)
+    fresh = [trial for trial in firsts if trial.state == TrialState.WAITING]
+    fresh.sort(key=lambda trial: ENQUEUED not in trial.user_attrs)
+    if attributes.get(EXHAUSTED):
+        fresh = [trial for trial in fresh if ENQUEUED in trial.user_attrs]
+    again = [trial for trial in trials if RETRY_OF in trial.user_attrs and trial.state == TrialState.WAITING]
+    return [*again, *fresh[: max(0, attributes.get(N_TRIALS, len(firsts)) - begun)]]
 
 
-def claim(study: optuna.Study, storage: BaseStorage) -> optuna.Trial | None:
+def claim(study: optuna.Study, storage: BaseStorage) -> FrozenTrial | None:
     """Takes a WAITING trial, which no other agent then gets; None if there is none."""
     for trial in waiting(study):
         try:
@@ -170,8 +112,13 @@ def claim(study: optuna.Study, storage: BaseStorage) -> optuna.Trial | None:
         except optuna.exceptions.UpdateFinishedTrialError:
             continue
         if claimed:
-            return optuna.Trial(study, trial._trial_id)
+            return trial
     return None
+
+
+def give_back(storage: BaseStorage, claimed: FrozenTrial) -> None:
+    """Lets a claimed trial that has not begun wait again."""
+    storage.set_trial_state_values(claimed._trial_id, TrialState.WAITING)
 
 
 def close(study: optuna.Study, storage: BaseStorage, trial_number: int, outcome: Outcome) -> bool:
@@ -186,6 +133,13 @@ def close(study: optuna.Study, storage: BaseStorage, trial_number: int, outcome:
         if study.get_trials(deepcopy=False)[trial_number].state.is_finished():
             return False
         raise
+    except (RuntimeError, KeyError) as error:
+        if not study.get_trials(deepcopy=False)[trial_number].state.is_finished():
+            raise
+        # Outside of `optimize`, a sampler with nothing left raises RuntimeError as it calls `Study.stop`; KeyError is
+        # GridSampler's at a trial that is not of its grid, such as an enqueued one. The trial is told all the same.
+        if isinstance(error, RuntimeError):
+            study.set_user_attr(EXHAUSTED, True)
     return True
 
 
@@ -195,11 +149,8 @@ def retries(study: optuna.Study, max_retries: int) -> list[FrozenTrial]:
     `max_retries` bounds how often one is run again after its own process died; a trial that was only interrupted, or
     lost its agent, is always run again.
     """
-    attempts: dict[int, list[FrozenTrial]] = {}
-    for trial in study.get_trials(deepcopy=False):
-        attempts.setdefault(first_attempt(trial), []).append(trial)
     due = []
-    for tries in attempts.values():
+    for tries in attempts(study).values():
         last = tries[-1].user_attrs.get("retry") if tries[-1].state == TrialState.FAIL else None
         deaths = sum(attempt.user_attrs.get("retry") == "bounded" for attempt in tries)
         if last == "always" or (last == "bounded" and deaths <= max_retries):
@@ -211,37 +162,13 @@ def retry(study: optuna.Study, failed: FrozenTrial) -> None:
     """Adds one more attempt at a failed trial: the same params, the same seed, a number and a folder of its own."""
     # An attempt that was killed before it had its params still knows those that were meant for it.
     params = {**failed.system_attrs.get(FIXED_PARAMS, {}), **failed.params}
-    study.add_trial(
-        create_trial(
-            state=TrialState.WAITING,
-            user_attrs={RETRY_OF: first_attempt(failed)},
-            system_attrs={FIXED_PARAMS: params},
-        )
-    )
+    fixed = {FIXED_PARAMS: params} if params else {}  # that of no params would mislead GridSampler
+    asked = {ENQUEUED: failed.user_attrs[ENQUEUED]} if ENQUEUED in failed.user_attrs else {}
+    attributes = {RETRY_OF: first_attempt(failed), **asked}
+    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed))
 
 
 def outstanding(study: optuna.Study, max_retries: int) -> int:
     """How many trials are still to be finished: waiting, running, or about to be run again."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return len(waiting(study)) + len(running) + len(retries(study, max_retries))
-
-
-def build(node: Any, **given: Any) -> Any:
-    """Builds a sampler or pruner from its node; what is `given` fills in keys that the node leaves null."""
-    if node is None:
-        return None
-    filled = {key: value for key, value in given.items() if key in node and node[key] is None}
-    return hydra.utils.instantiate(node, **filled)
-
-
-def trial_seed(study: optuna.Study, trial: FrozenTrial) -> int:
-    """The seed of a trial, from the study's seed and the number of the first attempt: a retry keeps it."""
-    sequence = np.random.SeedSequence([study.user_attrs["seed"], first_attempt(trial), 0])
-    return int(sequence.generate_state(1)[0] >> 1)  # 31 bits: what every library takes as a seed
-
-
-def sampler_seed(study: optuna.Study, agent: int) -> int:
-    """The seed of an agent's sampler: no two agents, and no two runs of one study, suggest the same points."""
-    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    sequence = np.random.SeedSequence([study.user_attrs["seed"], finished, agent, 1])
-    return int(sequence.generate_state(1)[0] >> 1)

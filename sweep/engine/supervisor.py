@@ -1,8 +1,10 @@
-"""What the sweeper does while agents run: beats, finds orphans, adds retries, shows progress, hears Ctrl-C."""
+"""What the sweeper does while agents run: beats, finds orphans, adds retries, keeps the budget, hears Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 import threading
 import time
@@ -12,9 +14,11 @@ from typing import Any
 
 import optuna
 from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.engine import budget
 from sweep.engine import study as studies
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch, is_local
@@ -24,6 +28,9 @@ log = logging.getLogger(__name__)
 
 STOP = "stop"
 """Study attribute: the request to start no further trial."""
+
+SWEEPER = "sweeper"
+"""Study attribute: the lease of the sweeper that runs it."""
 
 WATCH_SECONDS = 1.0
 """How often the sweeper looks after the study."""
@@ -43,44 +50,69 @@ class Supervisor:
     Args:
         study: the study; the thread uses it, so it should not be the agents' object.
         storage: its storage.
-        max_retries: how often a trial may be run again.
-        refresh: called after every look, to show how the study is.
+        settings: `hydra.sweeper`.
 
     Attributes:
+        refresh: called after every look, to show how the study is.
         interrupted: whether Ctrl-C was pressed.
+        spent: why the study starts no further trial although some are left, if its time or patience is spent.
+        hopeless: why the study was given up, if it was.
 
     Raises:
         UserError: on entry, if another sweeper runs this study.
     """
 
-    def __init__(
-        self, study: optuna.Study, storage: BaseStorage, max_retries: int, refresh: Callable[[], None]
-    ) -> None:
-        self._study, self._storage, self._max_retries, self._refresh = study, storage, max_retries, refresh
-        self._lease = Lease(study, "sweeper")
+    def __init__(self, study: optuna.Study, storage: BaseStorage, settings: DictConfig) -> None:
+        self._study, self._storage, self._settings = study, storage, settings
+        self._lease = Lease(study, SWEEPER)
         self._watch = Watch()
         self._unnamed: dict[int, float] = {}
+        self._looking = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._failure: Exception | None = None
         self._handler: Any = None
+        self.refresh: Callable[[], None] = _nothing
         self.interrupted = threading.Event()
+        self.spent: str | None = None
+        self.hopeless: str | None = None
+
+    @property
+    def token(self) -> str:
+        """What tells this sweeper from every other."""
+        return self._lease.token
+
+    @property
+    def failed(self) -> bool:
+        """Whether the watch itself has ended, because of an error that leaving the block raises."""
+        return self._failure is not None
+
+    def wait_for_agents(self) -> None:
+        """Waits until no agent of this study is left, those of this process apart."""
+        while any(map(self._elsewhere, self._study.user_attrs.items())) and not self.failed:
+            time.sleep(WATCH_SECONDS)
+
+    def _elsewhere(self, attribute: tuple[str, Any]) -> bool:
+        key, lease = attribute
+        if not key.startswith(agent_key("")) or not self._watch.alive(lease):
+            return False
+        return not (is_local(lease) and lease["pid"] == os.getpid())
 
     def __enter__(self) -> Supervisor:
-        record = self._study.user_attrs.get("sweeper")
+        record = self._study.user_attrs.get(SWEEPER)
         while record is not None and self._watch.alive(record):
             if is_local(record):
                 who = f"process {record['pid']} on {record['host']}"
                 raise UserError("the study", f"{self._study.study_name!r}, which {who} runs", "one sweeper at a time")
             time.sleep(WATCH_SECONDS)  # until its beat has stood still for long enough, or moves
-            before, record = record, self._study.user_attrs.get("sweeper")
+            before, record = record, self._study.user_attrs.get(SWEEPER)
             if record is not None and record["beat"] != before["beat"]:
                 raise UserError(
                     "the study", f"{self._study.study_name!r}, which runs on {record['host']}", "one sweeper at a time"
                 )
         self._lease.beat()
         self._study.set_user_attr(STOP, False)
-        self._look_after()
+        self.look_after()
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGINT, self._interrupt)
         self._thread.start()
@@ -91,10 +123,10 @@ class Supervisor:
             signal.signal(signal.SIGINT, self._handler)
         self._done.set()
         self._thread.join()
-        self._lease.release()
-        self._refresh()
         if self._failure is not None:
             raise self._failure
+        self._lease.release()
+        self.refresh()
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.interrupted.is_set():
@@ -110,19 +142,35 @@ class Supervisor:
                 if self._lease.lost():
                     raise CompactHydraException("Another sweeper has taken this study over; this one stops")
                 self._lease.beat()
-                self._look_after()
-                self._refresh()
+                self.look_after()
+                self.refresh()
         except Exception as error:
             self._failure = error
-            if not self._lease.lost():  # else that would stop the other sweeper's agents
+            with contextlib.suppress(Exception):  # what failed may be the storage itself
+                if self._lease.lost():  # to stop the study would stop the other sweeper's agents
+                    return
                 self._study.set_user_attr(STOP, True)
+                self._lease.release()  # which its agents take as the request to stop too
 
-    def _look_after(self) -> None:
-        for orphan in self._orphans():
-            if studies.close(self._study, self._storage, orphan.number, orphaned()):
-                log.warning("Trial %d: its agent is gone", orphan.number)
-        for failed in studies.retries(self._study, self._max_retries):
-            studies.retry(self._study, failed)
+    def look_after(self) -> None:
+        """Closes orphans, adds retries, and stops the study if its budget of time, patience or failures is spent."""
+        with self._looking:
+            for orphan in self._orphans():
+                if studies.close(self._study, self._storage, orphan.number, orphaned()):
+                    log.warning("Trial %d: its agent is gone", orphan.number)
+            for failed in studies.retries(self._study, self._settings.max_retries):
+                studies.retry(self._study, failed)
+            self._keep_budget()
+
+    def _keep_budget(self) -> None:
+        if self.spent or self.hopeless or not studies.waiting(self._study):
+            return
+        settings = self._settings
+        self.hopeless = budget.hopeless(self._study, settings.max_failure_rate)
+        self.spent = budget.spent(self._study, settings.timeout, settings.patience)
+        if reason := self.hopeless or self.spent:
+            log.warning("No further trial is begun. %s", reason)
+            self._study.set_user_attr(STOP, True)
 
     def _orphans(self) -> list[FrozenTrial]:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -138,3 +186,7 @@ class Supervisor:
             if orphan:
                 orphans.append(trial)
         return orphans
+
+
+def _nothing() -> None:
+    """What is done after a look before there is a display."""

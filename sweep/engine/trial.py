@@ -60,6 +60,21 @@ class Trial:
         """Records metrics at a step. The last value of each is kept with the trial."""
         self.send("metrics", {"values": {name: float(value) for name, value in metrics.items()}, "step": int(step)})
 
+    def set_constraint(self, key: str, value: float) -> None:
+        """Says how far the trial is from fulfilling a constraint, as Optuna's `Trial.set_constraint` does.
+
+        Args:
+            key: what the constraint is called.
+            value: at most 0 if it is fulfilled; a trial with any value above 0 is never the best.
+
+        Raises:
+            ValueError: if `value` is not a number.
+        """
+        value = float(value)
+        if value != value:
+            raise ValueError(f"constraint {key}: got {value}, allowed is a number, at most 0 if it is fulfilled")
+        self.send("constraint", {"name": str(key), "value": value})
+
     def describe(self, **facts: str | int | float) -> None:
         """Records facts about the trial that are not in its configuration, such as its number of parameters."""
         self.send("facts", {name: _plain(name, fact) for name, fact in facts.items()})

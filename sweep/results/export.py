@@ -18,9 +18,11 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import NAME
+from sweep.engine.identity import NAME
+from sweep.engine.study import REPEAT_OF
 from sweep.paths import checkout
-from sweep.results.leaderboard import number, objective_name, ranked
+from sweep.results.front import front, objective_names
+from sweep.results.leaderboard import number, ranked
 
 NOT_EXPORTED = ("paths", "tracking", "storage", "study", "hydra")
 """Keys of a configuration that say where and under which name something is kept, not what it is."""
@@ -45,7 +47,7 @@ def export(
         study: the study.
         destination: the configuration directory to write to; None is `conf/` of the checkout, or the current directory
             if the package is installed without one.
-        rank: which trial: 1 is the best.
+        rank: which trial: 1 is the best; with several objectives, the first of the Pareto front.
         trial: number of a trial, instead of its rank.
         metric: rank by this metric instead of the objective.
         name: name of the experiment; the study's unless given.
@@ -54,21 +56,35 @@ def export(
         UserError: if there is no such trial, its output is gone, the name cannot be a file's, or a file of this name
             was not exported from this study.
     """
-    name = study.study_name if name is None else name
-    if not NAME.fullmatch(name):
-        raise UserError("--name", repr(name), "letters, digits and any of _.+=@-, beginning with a letter or digit")
-    chosen = _choose(study, rank, trial, metric)
-    path = (destination or _default()).absolute() / "experiment" / f"{name}.yaml"
-    if path.exists() and _study_of(path) != study.study_name:
-        other = _study_of(path)
-        received = f"{name!r}, whose file {path} " + (f"is of study {other}" if other else "no study wrote")
-        raise UserError("--name", received, "the name of a new file, or of one that this study wrote")
-    text = _header(study, chosen, path) + _body(chosen)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    path = _path(study, destination, study.study_name if name is None else name)
+    _write(study, {path: _choose(study, rank, trial, metric)})
     return path
+
+
+def export_front(study: optuna.Study, destination: Path | None = None, name: str | None = None) -> list[Path]:
+    """Writes the configuration of every trial of the Pareto front to `experiment/NAME-front-N.yaml`; returns the paths.
+
+    N counts from 1, the trial with the best first objective. Files that this study wrote when its front was longer are
+    removed.
+
+    Args:
+        study: the study.
+        destination: as in `export`.
+        name: what the names begin with; the study's name unless given.
+
+    Raises:
+        UserError: as `export` does; then nothing was written.
+    """
+    name = study.study_name if name is None else name
+    best = front(study)
+    if not best:
+        raise UserError("--pareto", "a study without a front", "a study with a complete trial that is feasible")
+    paths = [_path(study, destination, f"{name}-front-{rank}") for rank in range(1, len(best) + 1)]
+    _write(study, dict(zip(paths, best, strict=True)))
+    for path in set(paths[0].parent.glob(f"{name}-front-*.yaml")) - set(paths):
+        if path.stem.removeprefix(f"{name}-front-").isdigit() and study_of(path) == study.study_name:
+            path.unlink()
+    return paths
 
 
 def command(path: Path) -> str:
@@ -76,14 +92,15 @@ def command(path: Path) -> str:
     return " ".join(["sweep", "run", *_where(path), f"+experiment={shlex.quote(path.stem)}"])
 
 
-def describe(path: Path) -> str:
-    """What to tell the user about an exported file."""
-    near = os.path.relpath(path)
-    shown = str(path) if near.startswith("..") else near
-    return f"{shown}\nTrain it again: {command(path)}"
+def describe(*paths: Path) -> str:
+    """What to tell the user about exported files."""
+    near = [os.path.relpath(path) for path in paths]
+    shown = [str(path) if relative.startswith("..") else relative for path, relative in zip(paths, near, strict=True)]
+    return "\n".join([*shown, f"Train {'it' if len(paths) == 1 else 'the first'} again: {command(paths[0])}"])
 
 
-def _default() -> Path:
+def default_destination() -> Path:
+    """The configuration directory that files are exported to unless another is named."""
     root = checkout()
     return root / "conf" if root else Path.cwd()
 
@@ -97,21 +114,44 @@ def _where(path: Path) -> list[str]:
     return ["--config-dir", "." if folder == Path.cwd() else shlex.quote(str(folder))]
 
 
+def _path(study: optuna.Study, destination: Path | None, name: str) -> Path:
+    """The file of an experiment that this study may write."""
+    if not NAME.fullmatch(name):
+        raise UserError("--name", repr(name), "letters, digits and any of _.+=@-, beginning with a letter or digit")
+    path = (destination or default_destination()).absolute() / "experiment" / f"{name}.yaml"
+    if path.exists() and study_of(path) != study.study_name:
+        other = study_of(path)
+        received = f"{name!r}, whose file {path} " + (f"is of study {other}" if other else "no study wrote")
+        raise UserError("--name", received, "the name of a new file, or of one that this study wrote")
+    return path
+
+
+def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
+    """Writes each trial's configuration to its file: all of them, or none if one cannot be read."""
+    texts = {path: _header(study, trial, path) + _body(trial) for path, trial in chosen.items()}
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+
+
 def _choose(study: optuna.Study, rank: int, trial: int | None, metric: str | None) -> FrozenTrial:
     if trial is not None:
         trials = study.get_trials(deepcopy=False)
         if not 0 <= trial < len(trials):
             raise UserError("--trial", trial, f"a number from 0 to {len(trials) - 1}" if trials else "none: no trials")
+        trial = trials[trial].user_attrs.get(REPEAT_OF, trial)  # which had its params first, and was run
         if "output_dir" not in trials[trial].user_attrs:
             raise UserError("--trial", f"{trial}, which has not begun", "a trial that has begun")
         return trials[trial]
-    best = ranked(study, metric)
+    best = front(study) if metric is None and len(study.directions) > 1 else ranked(study, metric)
     if not 1 <= rank <= len(best):
-        raise UserError("--rank", rank, f"1 to {len(best)}" if best else "none yet: no trial is complete")
+        raise UserError("--rank", rank, f"1 to {len(best)}" if best else "none yet: no feasible trial is complete")
     return best[rank - 1]
 
 
-def _study_of(path: Path) -> str | None:
+def study_of(path: Path) -> str | None:
     """The study that an exported file names in its header; None if it names none."""
     found = re.search(r"^# Study: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1].strip() if found else None
@@ -119,7 +159,7 @@ def _study_of(path: Path) -> str | None:
 
 def _header(study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
     attributes = trial.user_attrs
-    value = repr(trial.values[0]) if trial.values else "none"
+    values = [repr(value) for value in trial.values or ["none"] * len(study.directions)]
     reason = f" ({attributes['reason']})" if attributes.get("reason") else ""
     metrics = {k: v for k, v in sorted(attributes.get("metrics", {}).items()) if math.isfinite(v)}
     deleted = [text for text in attributes.get("overrides", []) if text.startswith("~")]
@@ -128,7 +168,8 @@ def _header(study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
         "@package _global_",
         f"Study: {study.study_name}",
         f"Trial: {trial.number}, {trial.state.name.lower()}{reason}",
-        f"Objective: {objective_name(study)} = {value}",
+        *(f"Objective: {name} = {value}" for name, value in zip(objective_names(study), values, strict=True)),
+        *(f"Constraint: {name} = {number(value, 6)}" for name, value in sorted(trial.constraints.items())),
         *(f"  {name} = {number(metric, 6)}" for name, metric in metrics.items()),
         f"Seed: {attributes.get('seed', 'not set')}; threads: {attributes.get('threads', 'not set')}",
         f"Exported: {date.today().isoformat()}, with {_versions()}",

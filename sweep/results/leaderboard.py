@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import first_attempt
+from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt
 from sweep.metrics import better
 
 BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
@@ -28,15 +28,18 @@ ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 def ranked(study: optuna.Study, metric: str | None = None) -> list[FrozenTrial]:
     """The complete trials of a study, best first; equals in the order in which they began.
 
+    Left out are infeasible trials, those that were told the value of another trial with the same params, and those
+    whose value is missing or not finite.
+
     Args:
         study: the study.
-        metric: what to rank by: a metric that trials have, or None for the objective. Trials whose value is missing or
-            not finite are left out.
+        metric: what to rank by: a metric that trials have, or None for the objective, of several the first.
 
     Raises:
         UserError: if no trial has this metric, or nothing says which way it is better.
     """
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trials = [trial for trial in complete if is_feasible(trial) and REPEAT_OF not in trial.user_attrs]
     values = {trial.number: _value(trial, study, metric) for trial in trials}
     finite = [trial for trial in trials if math.isfinite(values[trial.number])]
     if metric is not None and trials and not finite:
@@ -44,6 +47,11 @@ def ranked(study: optuna.Study, metric: str | None = None) -> list[FrozenTrial]:
         raise UserError("--metric", metric, f"one of {', '.join([objective_name(study), *known])}")
     down = _minimized(study, metric)
     return sorted(finite, key=lambda trial: values[trial.number] if down else -values[trial.number])
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial fulfils every constraint that it was given, as Optuna has it: none has a value above 0."""
+    return all(value <= 0 for value in trial.constraints.values())
 
 
 def objective_name(study: optuna.Study) -> str:
@@ -71,7 +79,7 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
     board = Table(
         title=f"{study.study_name}: best by {by or name}",
-        caption=counts_line(states(study)),
+        caption=counts_line(states(study)) + infeasible_note(study),
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -79,13 +87,16 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     board.add_column("#", justify="right", style="dim")
     board.add_column("trial", justify="right")
     board.add_column("value", justify="right", style="bold")
+    named = any(_baseline(trial) for trial in best)
+    if named:
+        board.add_column("baseline", overflow="fold")
     for heading in [*params.values(), *beside.values()]:
         words = heading.replace("_", " ")
         board.add_column(words, justify="right", overflow="fold", min_width=max(map(len, words.split())))
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
-        cells = [str(rank), str(trial.number), number(value)]
+        cells = [str(rank), str(trial.number), number(value), *([_baseline(trial)] if named else [])]
         cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
         cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
@@ -101,6 +112,13 @@ def states(study: optuna.Study) -> Mapping[str, int]:
 def counts_line(counts: Mapping[str, int]) -> str:
     """Counts of states in a line, without those that are zero."""
     return ", ".join(f"{counts[state]} {state.lower()}" for state in ORDER if counts.get(state)) or "no trials"
+
+
+def infeasible_note(study: optuna.Study) -> str:
+    """How many of the complete trials are infeasible, to be put behind the counts; nothing if none is."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    infeasible = sum(not is_feasible(trial) for trial in complete)
+    return f"; {infeasible} infeasible" if infeasible else ""
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
@@ -125,6 +143,11 @@ def number(value: Any, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
     return f"{value:.{digits}g}"
+
+
+def _baseline(trial: FrozenTrial) -> str:
+    """The name of the baseline that a trial is, if it is one."""
+    return str(trial.user_attrs.get(ENQUEUED, {}).get(BASELINE, ""))
 
 
 def _ends(key: str, tail: str) -> bool:

@@ -21,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.results.leaderboard import counts_line, number, short_names
+from sweep.results.leaderboard import counts_line, is_feasible, number, short_names
 from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")
@@ -41,6 +41,9 @@ def render(seen: Snapshot) -> RenderableType:
     if seen.best is not None:
         best = f"best {seen.objective} {number(seen.best.value)} by trial {seen.best.trial}: "
         parts.append(Text(best, style="bold").append(params_line(seen.best.params), style="not bold"))
+    if seen.front:
+        trials = ", ".join(str(point.trial) for point in seen.front)
+        parts.append(Text(f"Pareto front of {len(seen.front)}: ", style="bold").append(trials, style="not bold"))
     return Group(*parts)
 
 
@@ -53,7 +56,8 @@ def overview(snapshots: Iterable[Snapshot]) -> Table:
     table.add_column("objective", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     for seen in snapshots:
-        best = (number(seen.best.value), str(seen.best.trial)) if seen.best else ("", "")
+        front = f"front of {len(seen.front)}" if seen.front else ""
+        best = (number(seen.best.value), str(seen.best.trial)) if seen.best else (front, "")
         counts = (str(seen.counts.get(state, 0)) for state in ("RUNNING", "FAIL"))
         table.add_row(seen.name, f"{seen.done}/{seen.n_trials}", *counts, *best, seen.objective, duration(seen.elapsed))
     if not table.row_count:
@@ -174,7 +178,8 @@ def _clock(seen: Snapshot) -> str:
 
 
 def _line(trial: FrozenTrial, seen: Snapshot) -> str:
-    value = f" {number(trial.values[0])}" if trial.values else ""
+    value = f" {', '.join(map(number, trial.values))}" if trial.values else ""
+    value += "" if is_feasible(trial) else ", infeasible"
     why = trial.user_attrs.get("reason", "").split("\n")[0]
     took = f" in {duration(trial.duration.total_seconds())}" if trial.duration else ""
     best = f"; best {number(seen.best.value)} by trial {seen.best.trial}" if seen.best else ""

@@ -6,15 +6,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.engine.budget import running_time
 from sweep.engine.study import first_attempt
-from sweep.results.leaderboard import objective_name, states
+from sweep.results.front import front
+from sweep.results.leaderboard import objective_name, ranked, states
 
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -52,6 +53,15 @@ class Best:
 
 
 @dataclass(frozen=True)
+class OnFront:
+    """A trial of the Pareto front so far."""
+
+    trial: int
+    values: tuple[float, ...]
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A study at one moment.
 
@@ -62,7 +72,8 @@ class Snapshot:
         n_trials: how many there will be.
         slots: how many run at once, on each agent.
         rows: the running ones, by agent and slot.
-        best: the best so far, or None.
+        best: the best feasible trial so far, or None; always None with several objectives.
+        front: the Pareto front so far, if there are several objectives.
         elapsed: seconds during which at least one trial ran.
         left: estimated seconds until the end; None before the first trial has ended.
     """
@@ -74,6 +85,7 @@ class Snapshot:
     slots: int
     rows: tuple[Row, ...]
     best: Best | None
+    front: tuple[OnFront, ...]
     elapsed: float
     left: float | None
 
@@ -103,8 +115,9 @@ def snapshot(study: optuna.Study) -> Snapshot:
         n_trials=n_trials,
         slots=slots,
         rows=tuple(running),
-        best=_best(study, trials),
-        elapsed=_elapsed(trials, now),
+        best=_best(study),
+        front=_front(study),
+        elapsed=running_time(trials),
         left=_left(trials, running, n_trials, slots),
     )
 
@@ -128,23 +141,14 @@ def _row(trial: FrozenTrial, now: datetime) -> Row:
     )
 
 
-def _best(study: optuna.Study, trials: list[FrozenTrial]) -> Best | None:
-    values = {t.number: t.values[0] for t in trials if t.state == TrialState.COMPLETE and t.values}
-    if not values:
-        return None
-    pick = min if study.directions[0] == StudyDirection.MINIMIZE else max
-    number = pick(values, key=lambda key: values[key])
-    return Best(number, values[number], dict(trials[number].params))
+def _best(study: optuna.Study) -> Best | None:
+    best = ranked(study)[:1] if len(study.directions) == 1 else []
+    return Best(best[0].number, best[0].values[0], dict(best[0].params)) if best else None
 
 
-def _elapsed(trials: list[FrozenTrial], now: datetime) -> float:
-    """Length of the union of all trials' times: a study that lay still for a night did not take the night."""
-    spans = sorted((t.datetime_start, t.datetime_complete or now) for t in trials if t.datetime_start)
-    total, reached = timedelta(), datetime.min
-    for start, end in spans:
-        total += max(end - max(start, reached), timedelta())
-        reached = max(reached, end)
-    return total.total_seconds()
+def _front(study: optuna.Study) -> tuple[OnFront, ...]:
+    trials = front(study) if len(study.directions) > 1 else []
+    return tuple(OnFront(trial.number, tuple(trial.values), dict(trial.params)) for trial in trials)
 
 
 def _left(trials: list[FrozenTrial], running: list[Row], n_trials: int, slots: int) -> float | None:

@@ -13,7 +13,7 @@ class Ended:
     Attributes:
         state: COMPLETE, PRUNED, FAIL, or STOPPED (interrupted, or its agent is gone).
         reason: why it was pruned or failed.
-        value: the objective, of a complete trial.
+        values: the objective of a complete trial, or all of its objectives.
         params: what was suggested, by key.
         metrics: the last value of each.
         reported: intermediate values of the objective, by step.
@@ -22,7 +22,7 @@ class Ended:
 
     state: str
     reason: str = ""
-    value: float | None = None
+    values: tuple[float, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     reported: Mapping[int, float] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.store import Store, client, is_away, reason, shown
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
-from sweep.tracking.writer import OBJECTIVE, REPORTED, create_run, end_run, log_all, source_tags
+from sweep.tracking.writer import REPORTED, create_run, end_run, log_all, objectives, source_tags
 
 __all__ = [
     "SingleRun",
@@ -31,6 +31,7 @@ __all__ = [
     "run_params",
     "single_run",
     "study_run",
+    "trial_runs",
 ]
 
 log = logging.getLogger(__name__)
@@ -129,8 +130,27 @@ def reconcile(parent: StudyRun, ended: Mapping[int, Ended], patience: float = CL
             end_run(api, run_id, _now(), payload, trial.folder)
             closed += 1
 
-    _patiently(close, patience, f"runs of study {parent.study} that were left open")
+    _patiently(close, patience, f"has not got the runs of study {parent.study} that were left open")
     return closed
+
+
+def trial_runs(parent: StudyRun, patience: float = CLOSE_SECONDS) -> dict[int, str]:
+    """The ids of the runs of a study's trials, by trial number; of none that is not there.
+
+    Never raises because of the store: if it does not answer, that is logged, and there are none.
+
+    Args:
+        parent: the study's run.
+        patience: how long to wait for a store that is away, in seconds.
+    """
+    found: dict[int, str] = {}
+
+    def look() -> None:
+        runs = _runs(client(parent.store.uri), parent.store, parent.study_id, "trial")
+        found.update((int(run.data.tags["sweep.trial"]), str(run.info.run_id)) for run in runs)
+
+    _patiently(look, patience, f"has not told the runs of study {parent.study}")
+    return found
 
 
 def finish_study(
@@ -164,15 +184,15 @@ def finish_study(
         log_all(api, parent.run_id, points, {}, {"mlflow.note.content": note} if note else {})
         api.set_terminated(parent.run_id, status, now)
 
-    return _patiently(finish, patience, f"the end of study {parent.study}")
+    return _patiently(finish, patience, f"has not got the end of study {parent.study}")
 
 
 def _points(trial: Ended) -> list[Any]:
-    """What a study knows of a trial, as MLflow's points: objective, last metrics, and intermediate values."""
+    """What a study knows of a trial, as MLflow's points: objectives, last metrics, and intermediate values."""
     from mlflow.entities import Metric
 
     now, last = _now(), max(trial.reported, default=0)
-    values = dict(trial.metrics) if trial.value is None else {**trial.metrics, OBJECTIVE: trial.value}
+    values = {**trial.metrics, **objectives(trial.values)}
     points = [(REPORTED, value, step) for step, value in trial.reported.items()]
     points += [(name, value, last) for name, value in values.items()]
     return [Metric(name, float(value), now, step) for name, value, step in points if math.isfinite(value)]
@@ -195,7 +215,7 @@ def _runs(api: Any, store: Store, study_id: str, kind: str, condition: str = "")
             return
 
 
-def _patiently(call: Callable[[], None], patience: float, what: str) -> bool:
+def _patiently(call: Callable[[], None], patience: float, failure: str) -> bool:
     """Makes a call again until the store answers or patience ends; returns whether it was made, and logs if not."""
     deadline = time.monotonic() + patience
     delay = 0.5
@@ -207,7 +227,7 @@ def _patiently(call: Callable[[], None], patience: float, what: str) -> bool:
                 time.sleep(delay)
                 delay = min(2 * delay, 10.0)
                 continue
-            log.warning("MLflow has not got %s: %s", what, reason(error))
+            log.warning("MLflow %s: %s", failure, reason(error))
             return False
         return True
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Tracker:
         self._put(number, "begin", payload)
 
     def write(self, number: int, kind: str, payload: Mapping[str, Any]) -> None:
-        """Takes an event of `sweep.engine.trial`: report, metrics, facts or artifact."""
+        """Takes an event of `sweep.engine.trial`: report, metrics, constraint, facts or artifact."""
         self._put(number, kind, dict(payload))
 
     def end(
@@ -95,7 +95,7 @@ class Tracker:
         state: str,
         reason: str | None = None,
         traceback: str | None = None,
-        value: float | None = None,
+        value: float | Sequence[float] | None = None,
     ) -> None:
         """Ends a run.
 
@@ -104,10 +104,11 @@ class Tracker:
             state: COMPLETE, PRUNED, FAIL, or STOPPED (by Ctrl-C).
             reason: why it was pruned or failed.
             traceback: of the exception that ended it.
-            value: the objective, of a complete trial.
+            value: the objective of a complete trial, or all of its objectives.
         """
         assert state in STATUS
-        payload = {"state": state, "reason": reason or "", "traceback": traceback or "", "value": value}
+        values = () if value is None else tuple(value) if isinstance(value, Sequence) else (value,)
+        payload = {"state": state, "reason": reason or "", "traceback": traceback or "", "values": values}
         self._put(number, "end", payload)
 
     def flush(self, timeout: float = CLOSE_SECONDS) -> bool:

@@ -20,7 +20,7 @@ STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "STOPPED
 """MLflow's status of every state, so that FINISHED alone means: this run has its objective. STOPPED: Ctrl-C."""
 
 OBJECTIVE = "objective"
-"""Metric: the final value that a run was judged by."""
+"""Metric: the final value that a run was judged by; of several, `objective/1` and so on."""
 
 REPORTED = "reported"
 """Metric: the intermediate values that the pruner saw, by step."""
@@ -124,10 +124,12 @@ class Writer:
             step, values = event.payload["step"], {REPORTED: event.payload["value"]}
         elif event.kind == "metrics":
             step, values = event.payload["step"], event.payload["values"]
+        elif event.kind == "constraint":
+            step, values = run.step, {f"constraint/{event.payload['name']}": event.payload["value"]}
         elif event.kind == "facts":
             values = {f"facts/{name}": value for name, value in values.items()}
         else:
-            raise ValueError(f"event: got {event.kind!r}, allowed is report, metrics, facts, artifact")
+            raise ValueError(f"event: got {event.kind!r}, allowed is report, metrics, constraint, facts, artifact")
         run.step = max(run.step, step)
         for name, value in values.items():
             if not isinstance(value, int | float):
@@ -140,13 +142,20 @@ class Writer:
                 tags[legal(f"sweep.nonfinite/{name}")] = f"{value} at step {step}"
 
     def _last_points(self, run: _Run, event: Event) -> Iterator[Any]:
-        """The objective, and each `best/` value that would not be shown: MLflow shows the one of the highest step."""
-        value = event.payload["value"]
-        if value is not None and math.isfinite(value):
-            yield _metric(OBJECTIVE, value, event.time, run.step)
+        """The objectives, and each `best/` value that would not be shown: MLflow shows the one of the highest step."""
+        for name, value in objectives(event.payload["values"]).items():
+            if math.isfinite(value):
+                yield _metric(name, value, event.time, run.step)
         for name, (best, step, highest) in run.best.items():
             if step < highest:
                 yield _metric(name, best, event.time, highest)
+
+
+def objectives(values: Sequence[float]) -> dict[str, float]:
+    """Final values by the names of their metrics."""
+    if len(values) == 1:
+        return {OBJECTIVE: values[0]}
+    return {f"{OBJECTIVE}/{index}": value for index, value in enumerate(values, 1)}
 
 
 def create_run(api: Any, store: Store, name: str, tags: Mapping[str, str], time: int | None = None) -> str:

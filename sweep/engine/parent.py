@@ -1,0 +1,45 @@
+"""A study's run in MLflow, if it is tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from omegaconf import DictConfig
+
+from sweep.engine.checks import directions
+from sweep.engine.storage import bare
+
+if TYPE_CHECKING:
+    from sweep.engine.works import Work
+    from sweep.tracking.runs import StudyRun
+    from sweep.tracking.store import Store
+
+
+def open_store(settings: DictConfig) -> Store | None:
+    """The MLflow store, opened before anything else is made, so that one that does not answer costs nothing."""
+    tracking = settings.tracking
+    if not tracking.uri:
+        return None
+    from sweep.tracking import store
+
+    return store.open_store(tracking.uri, tracking.experiment, Path(tracking.artifacts))
+
+
+def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun | None:
+    """Finds or creates the run of a study."""
+    if store is None:
+        return None
+    from sweep.tracking.runs import study_run
+
+    study.set_user_attr("tracking_uri", bare(store.uri))  # before any run is made, so that all can be deleted
+
+    settings = work.settings
+    params = {f"space/{key}": text for key, text in work.space.describe().items()}
+    params |= {key: str(settings[key]) for key in ("n_trials", "n_jobs", "n_agents", "objective", "max_retries")}
+    params |= {key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]}
+    params |= {"direction": ",".join(directions(settings)), "seed": str(study.user_attrs["seed"])}
+    run = study_run(store, work.name, study.user_attrs["id"], params)
+    study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
+    return run

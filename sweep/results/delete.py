@@ -1,0 +1,203 @@
+"""Takes a study away: its runs, its trials' folders, what was exported from it, and its storage.
+
+Every step can be repeated, and what the next ones need is removed last: whoever is interrupted types the same command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweep.engine.baselines import SUFFIX
+from sweep.engine.errors import UserError
+from sweep.engine.lease import Lease, Watch, is_local
+from sweep.engine.storage import Unwritable, bare, with_password
+from sweep.engine.study import load_study
+from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
+from sweep.results import export
+from sweep.results.catalogue import Entry
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is to be deleted.
+
+    Attributes:
+        entry: the study.
+        studies: its baselines and it, as far as they have begun.
+        runs: ids of MLflow runs, by tracking URI.
+        files: what was exported.
+        left: what stays, with the reason.
+    """
+
+    entry: Entry
+    studies: Sequence[optuna.Study]
+    runs: Mapping[str, Sequence[str]]
+    files: Sequence[Path]
+    left: Sequence[str]
+
+    def describe(self) -> str:
+        """All of it, a line each."""
+        where = f" in {bare(self.entry.url)}" if self.entry.url else ""
+        lines = [f"study {study.study_name}{where}, {len(_trials(study))} trials" for study in self.studies]
+        lines += [f"{len(run_ids)} runs in {bare(uri)}, with their artifacts" for uri, run_ids in self.runs.items()]
+        lines += [str(path) for path in (self.entry.folder, *self.files) if path is not None and path.exists()]
+        return "\n".join([*lines, *(f"but not {text}" for text in self.left)])
+
+
+def look(entry: Entry) -> Deletion:
+    """Finds everything that a study has left.
+
+    Raises:
+        UserError: if the study runs, if there is nothing of it, or if its storage or MLflow does not answer.
+    """
+    whose = (entry.name.removesuffix(SUFFIX),) if entry.is_sibling else ()
+    for study in _load(entry, (*whose, entry.name)):
+        _check_idle(study)
+    studies = _load(entry, (entry.name + SUFFIX, entry.name))
+    if not studies and not (entry.folder and entry.folder.is_dir()):
+        raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
+    files, left = _exported(entry.name)
+    return Deletion(entry, studies, _runs(studies), files, [*left, *_elsewhere(entry, studies)])
+
+
+def delete(found: Deletion) -> list[str]:
+    """Deletes what `look` found; returns what there is to say about it.
+
+    Raises:
+        UserError: if the study runs by now, or something cannot be deleted; the same command goes on.
+    """
+    entry, said = found.entry, []
+    leases = [Lease(study, SWEEPER) for study in found.studies]
+    try:
+        for study, lease in zip(found.studies, leases, strict=True):
+            _check_idle(study)
+            with contextlib.suppress(Unwritable):  # on a full disk too
+                lease.beat()  # whoever would go on with the study now is refused
+        if entry.folder is not None:
+            _remove(_content(entry.folder))
+        for uri, run_ids in _runs(found.studies).items():
+            from sweep.tracking.forget import forget
+
+            if not forget(uri, run_ids):
+                said.append(f"The runs are marked as deleted: `mlflow gc` on {bare(uri)} removes them for good.")
+        _remove(found.files)
+        if entry.url is not None or entry.is_sibling:  # a journal goes with its folder
+            for study in found.studies:
+                optuna.delete_study(study_name=study.study_name, storage=entry.storage())
+    except BaseException:
+        for lease in leases:
+            with contextlib.suppress(Exception):
+                lease.release()
+        raise
+    if entry.folder is not None:
+        _remove([entry.folder])
+    return said
+
+
+def _load(entry: Entry, names: Iterable[str]) -> list[optuna.Study]:
+    """Those of these studies that have begun."""
+    found = []
+    for name in names:
+        with contextlib.suppress(KeyError):
+            found.append(load_study(entry.storage(), name))
+    return found
+
+
+def _trials(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False)
+
+
+def _check_idle(study: optuna.Study) -> None:
+    """Raises UserError if somebody runs a study; waits until one on another machine has had the time to beat."""
+    watch = Watch()
+    beats: dict[str, int] = {}
+    while alive := [lease for lease in _leases(study) if watch.alive(lease)]:
+        for lease in alive:
+            if is_local(lease) or lease["beat"] != beats.setdefault(lease["token"], lease["beat"]):
+                who = f"process {lease['pid']} on {lease['host']}"
+                allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"
+                raise UserError("STUDY", f"{study.study_name!r}, which {who} runs", allowed)
+        time.sleep(WATCH_SECONDS)
+
+
+def _leases(study: optuna.Study) -> list[dict[str, Any]]:
+    """Those of the study's sweeper and agents that were not given up."""
+    attributes = study.user_attrs.items()
+    return [lease for key, lease in attributes if lease and (key == SWEEPER or key.startswith(agent_key("")))]
+
+
+def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
+    """The MLflow runs of studies, by tracking URI."""
+    found: dict[str, list[str]] = {}
+    for study in studies:
+        if uri := study.user_attrs.get("tracking_uri"):
+            from sweep.tracking.forget import find_runs
+
+            uri = with_password(uri, TRACKING_VARIABLE)
+            found.setdefault(uri, []).extend(find_runs(uri, study.user_attrs["id"]))
+    return found
+
+
+def _exported(name: str) -> tuple[list[Path], list[str]]:
+    """The files that were exported from a study and that nobody has made his own; and those that stay, and why."""
+    folder = export.default_destination() / "experiment"
+    files, left = [], []
+    for path in (folder / f"{name}.yaml", *sorted(folder.glob(f"{name}-front-*.yaml"))):
+        if not path.is_file() or export.study_of(path) != name:
+            continue
+        if _is_ignored(path):
+            files.append(path)
+        else:
+            left.append(f"{path}, which git does not ignore")
+    return files, left
+
+
+def _is_ignored(path: Path) -> bool:
+    """Whether git ignores a file: nobody has added it."""
+    try:
+        command = ["git", "check-ignore", "--quiet", path.name]
+        return subprocess.run(command, cwd=path.parent, capture_output=True, check=False).returncode == 0
+    except OSError:  # no git
+        return False
+
+
+def _elsewhere(entry: Entry, studies: Sequence[optuna.Study]) -> list[str]:
+    """What is left of trials outside of the study's own folder, where nobody can tell whose it is."""
+    given = {
+        str(t.user_attrs["output_dir"]) for study in studies for t in _trials(study) if "output_dir" in t.user_attrs
+    }
+    folders = sorted(path for path in given if not (entry.folder and Path(path).is_relative_to(entry.folder)))
+    if not studies and entry.folder and any(_content(entry.folder)):
+        return ["runs in MLflow, if there are any: only the study's storage knew which"]
+    return [f"the folders of {len(folders)} trials that lie elsewhere, such as {folders[0]}"] if folders else []
+
+
+def _content(folder: Path) -> list[Path]:
+    """What is in a study's folder, but for what the study itself is kept in."""
+    return [path for path in folder.glob("*") if not path.name.startswith("study.")]
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    """Removes files and folders, whatever is in them."""
+    for path in paths:
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(
+                "a file of the study", f"{error.filename} ({error.strerror})", "one that can be removed"
+            ) from error

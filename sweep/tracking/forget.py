@@ -1,0 +1,92 @@
+"""Takes the runs of a study out of MLflow, with their artifacts, for good."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sweep.engine.errors import UserError
+from sweep.tracking.store import client, reason, shown
+
+_SQLITE = "sqlite:///"
+_MOST = 1000
+"""How many runs are asked for at once."""
+
+
+def find_runs(uri: str, study_id: str) -> list[str]:
+    """The ids of all runs of a study, those that were deleted but are still there too.
+
+    Args:
+        uri: MLflow's tracking URI; a SQLite file that is gone has no runs, and is not made.
+        study_id: what the runs are tagged with.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists():
+        return []
+    try:
+        return _tagged(client(uri), study_id)
+    except Exception as error:
+        received = f"{shown(uri)} ({reason(error)})"
+        raise UserError("tracking.uri", received, "an MLflow store that answers; nothing was deleted") from error
+
+
+def forget(uri: str, run_ids: Sequence[str]) -> bool:
+    """Deletes runs and their artifacts; returns whether they are gone for good, as in a database.
+
+    A server only marks runs as deleted: its own `mlflow gc` removes what is left of them.
+
+    Raises:
+        UserError: if one cannot be deleted; those before it are.
+    """
+    if not run_ids:
+        return True
+    try:
+        api = client(uri)
+        remove = _remover(api)
+        for run_id in run_ids:
+            # The run comes last: whoever is interrupted finds it again, and what is left of its artifacts by it.
+            _delete_artifacts(api.get_run(run_id), uri)
+            (remove or api.delete_run)(run_id)
+    except Exception as error:
+        received = f"{shown(uri)} ({reason(error)})"
+        allowed = "an MLflow store that lets runs be deleted; the same command goes on"
+        raise UserError("tracking.uri", received, allowed) from error
+    return remove is not None
+
+
+def _tagged(api: Any, study_id: str) -> list[str]:
+    from mlflow.entities import ViewType
+
+    runs = ViewType.ALL if _remover(api) else ViewType.ACTIVE_ONLY  # what a server has marked stays
+    experiments = [experiment.experiment_id for experiment in api.search_experiments(view_type=ViewType.ALL)]
+    found: list[str] = []
+    page = None
+    while True:
+        text = f"tags.`sweep.study_id` = '{study_id}'"
+        some = api.search_runs(experiments, text, run_view_type=runs, max_results=_MOST, page_token=page)
+        found += [run.info.run_id for run in some]
+        page = some.token
+        if not page:
+            return found
+
+
+def _remover(api: Any) -> Any:
+    """What `mlflow gc` removes a run for good with; None for a store that has no such thing, as a server."""
+    return getattr(api._tracking_client.store, "_hard_delete_run", None)
+
+
+def _delete_artifacts(run: Any, uri: str) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+    with contextlib.suppress(NotImplementedError):  # a kind of place that cannot delete
+        repository.delete_artifacts()
+    if isinstance(repository, LocalArtifactRepository):
+        own = Path(repository.artifact_dir).parent
+        with contextlib.suppress(OSError):  # somebody else's files, or gone already
+            own.rmdir()
