@@ -116,3 +116,15 @@ def test_add_a_data_rule(copy: Path) -> None:
         "print(m.det(kept).min() > 0.09)"
     )
     assert python(copy, "-c", program).stdout == "True\n"
+
+
+def test_the_study_in_full_is_one_that_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweep import preflight
+    from sweep.cli import task
+
+    text = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"A study in full.*?```yaml\n(.*?)\n```", text, re.DOTALL)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/gates.yaml").write_text(block)
+    monkeypatch.setenv("SWEEP_ROOT", str(tmp_path))
+    preflight.check(["-m", "--config-dir", str(tmp_path), "study=gates"], task)

@@ -145,6 +145,12 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def point(trial: FrozenTrial) -> Mapping[str, Any]:
+    """What tells a trial from the others of its study: its params, or the baseline that it is."""
+    name = _baseline(trial)
+    return {BASELINE: name} if name else trial.params
+
+
 def _baseline(trial: FrozenTrial) -> str:
     """The name of the baseline that a trial is, if it is one."""
     return str(trial.user_attrs.get(ENQUEUED, {}).get(BASELINE, ""))

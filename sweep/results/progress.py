@@ -21,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.results.leaderboard import counts_line, is_feasible, number, short_names
+from sweep.results.leaderboard import counts_line, is_feasible, number, point, short_names
 from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")
@@ -184,4 +184,4 @@ def _line(trial: FrozenTrial, seen: Snapshot) -> str:
     took = f" in {duration(trial.duration.total_seconds())}" if trial.duration else ""
     best = f"; best {number(seen.best.value)} by trial {seen.best.trial}" if seen.best else ""
     state = f"trial {trial.number} {trial.state.name.lower()}{value}{took}{f' ({why})' if why else ''}"
-    return f"{seen.done}/{seen.n_trials}: {state}: {params_line(trial.params)}{best}"
+    return f"{seen.done}/{seen.n_trials}: {state}: {params_line(point(trial))}{best}"

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.engine.budget import running_time
 from sweep.engine.study import first_attempt
 from sweep.results.front import front
-from sweep.results.leaderboard import objective_name, ranked, states
+from sweep.results.leaderboard import objective_name, point, ranked, states
 
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -143,12 +143,12 @@ def _row(trial: FrozenTrial, now: datetime) -> Row:
 
 def _best(study: optuna.Study) -> Best | None:
     best = ranked(study)[:1] if len(study.directions) == 1 else []
-    return Best(best[0].number, best[0].values[0], dict(best[0].params)) if best else None
+    return Best(best[0].number, best[0].values[0], dict(point(best[0]))) if best else None
 
 
 def _front(study: optuna.Study) -> tuple[OnFront, ...]:
     trials = front(study) if len(study.directions) > 1 else []
-    return tuple(OnFront(trial.number, tuple(trial.values), dict(trial.params)) for trial in trials)
+    return tuple(OnFront(trial.number, tuple(trial.values), dict(point(trial))) for trial in trials)
 
 
 def _left(trials: list[FrozenTrial], running: list[Row], n_trials: int, slots: int) -> float | None:
