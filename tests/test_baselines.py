@@ -77,6 +77,7 @@ def test_runs_of_baselines_are_under_the_run_of_the_study(application: Applicati
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.info.status == "FINISHED"
     assert len(runs) == 1 + 3 + 2
+    assert sibling.user_attrs["tracking_uri"] == application.study.user_attrs["tracking_uri"] == uri
     assert parent.info.status == "FINISHED"
 
 

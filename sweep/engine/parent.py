@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from sweep.engine.works import Work
     from sweep.tracking.runs import StudyRun
     from sweep.tracking.store import Store
+
+
+TRACKING_URI = "tracking_uri"
+"""Study attribute: where its runs are."""
 
 
 def open_store(settings: DictConfig) -> Store | None:
@@ -33,7 +38,7 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
         return None
     from sweep.tracking.runs import study_run
 
-    study.set_user_attr("tracking_uri", bare(store.uri))  # before any run is made, so that all can be deleted
+    study.set_user_attr(TRACKING_URI, bare(store.uri))  # before any run is made, so that all can be deleted
 
     settings = work.settings
     params = {f"space/{key}": text for key, text in work.space.describe().items()}
@@ -43,3 +48,11 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
     run = study_run(store, work.name, study.user_attrs["id"], params)
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
     return run
+
+
+def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
+    """The same run for the trials of a study's sibling."""
+    if run is None:
+        return None
+    study.set_user_attr(TRACKING_URI, bare(run.store.uri))
+    return dataclasses.replace(run, study=study.study_name, study_id=study.user_attrs["id"])

@@ -27,7 +27,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
-from sweep.engine.parent import open_run, open_store
+from sweep.engine.parent import beside, open_run, open_store
 from sweep.engine.plan import Plan
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
@@ -173,11 +173,11 @@ class StudySweeper:
         if theirs is None:
             return
         with contextlib.ExitStack() as while_they_run:
-            _, beside = self._begin(iter([theirs]), while_they_run)
-            own = parent and dataclasses.replace(parent, study=theirs.name, study_id=beside.study.user_attrs["id"])
-            self._run(theirs, beside, own)
-        summary.close_baselines(beside.study, own)
-        if beside.supervisor.interrupted.is_set():
+            _, other = self._begin(iter([theirs]), while_they_run)
+            own = beside(parent, other.study)
+            self._run(theirs, other, own)
+        summary.close_baselines(other.study, own)
+        if other.supervisor.interrupted.is_set():
             running.supervisor.interrupted.set()
             running.study.set_user_attr(STOP, True)
 
