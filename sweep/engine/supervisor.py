@@ -163,11 +163,12 @@ class Supervisor:
             self._keep_budget()
 
     def _keep_budget(self) -> None:
-        if self.spent or self.hopeless or not studies.waiting(self._study):
+        if self.spent or self.hopeless:
             return
         settings = self._settings
         self.hopeless = budget.hopeless(self._study, settings.max_failure_rate)
-        self.spent = budget.spent(self._study, settings.timeout, settings.patience)
+        if studies.waiting(self._study):
+            self.spent = budget.spent(self._study, settings.timeout, settings.patience)
         if reason := self.hopeless or self.spent:
             log.warning("No further trial is begun. %s", reason)
             self._study.set_user_attr(STOP, True)
