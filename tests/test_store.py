@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sweep.tracking.store import Store, absolute, client, open_store, server_com
 
 OPEN = """
 import sys
+import time
 from pathlib import Path
 from sweep.tracking.store import open_store
 print(open_store(sys.argv[1], "sweep", Path(sys.argv[2])).experiment_id)
@@ -26,6 +28,20 @@ def test_three_processes_open_a_fresh_store_at_once(tmp_path):
     assert {out for out, _ in answers} == {"1\n"}
     assert [err for _, err in answers] == ["", "", ""]  # no chatter of alembic's
     assert [e.name for e in client(uri).search_experiments()] == ["sweep", "Default"]
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path):
+    uri, artifacts = f"sqlite:///{tmp_path}/m/mlflow.db", tmp_path / "m" / "artifacts"
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", OPEN, uri, str(artifacts)])
+    making = tmp_path / "m" / "mlflow.db.making"
+    while not (making.exists() and making.stat().st_size > 100_000):  # some of its tables are there
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert making.exists()
+    assert open_store(uri, "sweep", artifacts).experiment_id == "1"
+    assert not list(tmp_path.glob("m/*.making*"))
 
 
 def test_a_local_store_is_absolute_and_reads_while_it_writes(tmp_path, monkeypatch):

@@ -59,13 +59,15 @@ class Sweep:
     Attributes:
         killed: how many processes of each kind were killed.
         complete: the values of all trials that were ever seen complete, by number.
+        starts: how often the command was started.
+        given_up: how often it ended by itself before the study had.
     """
 
     def __init__(self, program: Application, launcher: str, seed: int) -> None:
         self._program, self._random = program, random.Random(seed)
         self._command = (
             "x=interval(-2,2)",
-            f"seconds=interval(0.1,{0.8})",
+            "seconds=interval(0.1,0.8)",
             f"hydra.sweeper.n_trials={N_TRIALS}",
             "hydra.sweeper.max_retries=100",
             "hydra.sweeper.max_failure_rate=1",
@@ -76,6 +78,7 @@ class Sweep:
         self.killed: collections.Counter[str] = collections.Counter()
         self.complete: dict[int, float] = {}
         self.starts = 0
+        self.given_up = 0
 
     def run(self, seconds: float) -> None:
         """Kills at random until the study has ended, or for so many seconds; then lets it end."""
@@ -93,8 +96,10 @@ class Sweep:
                         self._kill_one(process.pid)
             if process.returncode == 0:
                 return
-            assert process.returncode in (1, -signal.SIGKILL), self.said()
-            assert process.returncode < 0 or "is gone" in self.said() or "Traceback" not in self.said(), self.said()
+            if process.returncode != -signal.SIGKILL:  # its agents were killed before they had ended a trial
+                self.given_up += 1
+                assert "Traceback" not in self.said() or "submitit" in self.said(), self.said()
+                assert self.given_up <= 5, self.said()
 
     def said(self) -> str:
         """What the last sweeper said."""
@@ -158,7 +163,7 @@ def test_nothing_breaks_a_study(
     with capsys.disabled():
         causes = collections.Counter(trial.user_attrs["reason"].split(":")[0] for trial in failed)
         print(
-            f"\n{launcher}, seed {seed}: {seconds:.0f} s, {sweep.starts} starts, killed {dict(sweep.killed)}; "
+            f"\n{launcher}, seed {seed}: {seconds:.0f} s, {sweep.starts} starts, {sweep.given_up} given up, killed {dict(sweep.killed)}; "
             f"{len(finished)} finished, {len(failed)} failed {dict(causes)}, {len(retries)} retries, {len(lost)} lost"
         )
     assert sorted(first_attempt(trial) for trial in finished) == list(range(N_TRIALS))

@@ -81,6 +81,7 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
         load_mlflow()
         with _only_one(lock):
             if path is not None:
+                _make_tables(path, artifacts)
                 _use_wal(path)
             from mlflow.entities import ExperimentTag
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -119,6 +120,19 @@ def _only_one(lock: Path) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _make_tables(path: Path, artifacts: Path) -> None:
+    """Makes a new database beside its place and moves it there: MLflow never mends one that is half made."""
+    if path.exists() and path.stat().st_size:
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    making = path.with_name(f"{path.name}.making")
+    for left in path.parent.glob(f"{making.name}*"):  # by a process that was killed
+        left.unlink()
+    SqlAlchemyStore(f"{_SQLITE}{making}", str(artifacts)).engine.dispose()
+    making.replace(path)
 
 
 def _use_wal(path: Path) -> None:
