@@ -1,6 +1,7 @@
 """A small Hydra application with the sweeper, for tests that run studies for real."""
 
 import collections
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import IO
 
 import optuna
 import psutil
+import pytest
 
 from sweep.engine.storage import open_storage
 
@@ -49,6 +51,14 @@ def main(cfg):
 if __name__ == "__main__":
     main()
 """
+
+
+def require_submitit() -> None:
+    """Skips a test that places agents with submitit, where that is not installed; in CI it has to be."""
+    if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None:
+        if "SWEEP_REQUIRE_SERVICES" in os.environ:
+            pytest.fail("the extra slurm is not installed")
+        pytest.skip("the extra slurm is not installed")
 
 
 class Application:

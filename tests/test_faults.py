@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from application import Application
+from application import Application, require_submitit
 from optuna.trial import FrozenTrial
 
 from sweep.engine.study import first_attempt
@@ -172,7 +172,7 @@ def test_a_killed_sweeper_leaves_orphans_that_the_same_command_runs_again(broken
 
 
 def test_a_killed_agent_leaves_orphans_that_the_others_run_again(broken: Application) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    require_submitit()
     agents = ("hydra/launcher=submitit_local", "hydra.launcher.submitit_folder=submitted", "hydra.sweeper.n_agents=2")
     process = broken.start(*LONG, *agents, "hydra.sweeper.n_jobs=1", "hydra.sweeper.n_trials=2")
     broken.until(lambda states: states.get("RUNNING") == 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from application import Application
+from application import Application, require_submitit
 
 from sweep.engine.study import RETRY_OF, first_attempt
 
@@ -147,7 +147,7 @@ def test_nothing_breaks_a_study(
     program: Application, launcher: str, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if launcher == "submitit_local":
-        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+        require_submitit()
     sweep = Sweep(program, launcher, seed)
     began = time.monotonic()
     sweep.run(seconds=600)
@@ -163,7 +163,8 @@ def test_nothing_breaks_a_study(
     with capsys.disabled():
         causes = collections.Counter(trial.user_attrs["reason"].split(":")[0] for trial in failed)
         print(
-            f"\n{launcher}, seed {seed}: {seconds:.0f} s, {sweep.starts} starts, {sweep.given_up} given up, killed {dict(sweep.killed)}; "
+            f"\n{launcher}, seed {seed}: {seconds:.0f} s, {sweep.starts} starts, {sweep.given_up} given up, "
+            f"killed {dict(sweep.killed)}; "
             f"{len(finished)} finished, {len(failed)} failed {dict(causes)}, {len(retries)} retries, {len(lost)} lost"
         )
     assert sorted(first_attempt(trial) for trial in finished) == list(range(N_TRIALS))

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
-from application import PROGRAM, Application
+from application import PROGRAM, Application, require_submitit
 from omegaconf import OmegaConf
 
 from sweep.engine.placement import share_out
@@ -360,7 +360,7 @@ def test_the_samplers_seed_is_the_studys_if_it_is_the_only_one(application: Appl
 
 
 def test_agents_share_a_study(application: Application) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    require_submitit()
     agents = ("hydra/launcher=submitit_local", "hydra.launcher.submitit_folder=submitted", "hydra.sweeper.n_agents=2")
     application.run(*SIX, "seconds=2", *agents, "hydra.sweeper.n_jobs=1", "hydra.sweeper.n_trials=8")
     check_finished(application, 8)
