@@ -31,7 +31,7 @@ ui: .venv/.ready ## the MLflow UI on this project's runs
 	$(BIN)/sweep ui
 
 test: .venv/.ready-dev ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: .venv/.ready-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.engine.parameter import without_dust
 from sweep.engine.plan import Space
 from sweep.engine.study import FIXED_PARAMS
 
@@ -64,7 +65,7 @@ def propose(
     while True:
         trial = optuna.Trial(draft, claimed._trial_id)
         overrides = space.suggest(trial)
-        params = trial.params
+        params = {name: without_dust(trial.distributions[name], value) for name, value in trial.params.items()}
         violated = space.violated(params)
         same = [] if repeat or violated else _same(study, claimed, params)
         decided = set(params) <= set(claimed.system_attrs.get(FIXED_PARAMS, {}))  # asking anew gives the same again

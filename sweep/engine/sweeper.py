@@ -101,6 +101,8 @@ class StudySweeper:
             return [loader.load_sweep_config(self._config, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._config) from error
+        except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
+            raise UserError("the configuration", str(error), "what Hydra can compose") from error
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study until its budget is spent, or somebody stops it; its baselines first.
