@@ -40,7 +40,7 @@ if __name__ == "__main__":
 """
 
 N_TRIALS = 200
-SECONDS_BETWEEN_KILLS = (1.0, 5.0)
+SECONDS_BETWEEN_KILLS = (1.0, 8.0)
 
 LAUNCHERS = {
     "basic": ("hydra.sweeper.n_jobs=2",),
@@ -150,7 +150,7 @@ def test_nothing_breaks_a_study(
         require_submitit()
     sweep = Sweep(program, launcher, seed)
     began = time.monotonic()
-    sweep.run(seconds=600)
+    sweep.run(seconds=150)  # on a slow machine a sweeper would never live long enough to close its runs
     seconds = time.monotonic() - began
     program.check_nothing_left()
 
