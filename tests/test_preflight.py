@@ -37,6 +37,7 @@ def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.Comple
         (["optimizer.learning_rate=fast"], ["optimizer.learning_rate", "'fast'", "a number"]),
         (["train.loss=mes"], ["train.loss", "'mes'", "mse, mae, huber, log_cosh, relative, residual"]),
         (["model.width=0"], ["model.width", "got 0", "at least 1"]),
+        (["-m", "model.width=choice(null,1)"], ["model.width: got choice(null,1)", "key=null,1"]),
         (["model.depth=-1"], ["model.depth", "got -1"]),
         (["model.activation=rleu"], ["model.activation", "rleu", "relu"]),
         (["data.entry_range=[2,-2]"], ["data.entry_range", "[2.0, -2.0]", "low < high"]),

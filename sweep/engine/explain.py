@@ -23,6 +23,11 @@ def explain(error: Exception, config: DictConfig | None) -> UserError:
         return error
     text = f"{error}\n{error.__cause__ or ''}"
     keys = _flat_keys(config) if config is not None else []
+    if found := re.search(r"Error parsing override '([^=]+)=(.*)'\n(.*)", text):
+        reason = found[3].partition(": mismatch")[0]
+        if "NoneType is incompatible" in text:
+            reason += " (null among choices is written as key=null,1)"
+        return UserError(found[1].lstrip("+~"), found[2], f"Hydra's grammar: {reason}")
     if found := re.search(r"Could not (?:override|append to|delete from config\.?) '([^']+)'", text):
         key = found[1]
         return UserError(key, "a key that does not exist", nearest(key, keys))
