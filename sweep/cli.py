@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,13 @@ def status(study: str | None, as_json: bool) -> None:
 @_storage_option
 def stop(study: str) -> None:
     """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
+    from sweep.engine.baselines import SUFFIX
+    from sweep.engine.errors import UserError
     from sweep.engine.supervisor import STOP
 
     _study(study).set_user_attr(STOP, True)
+    with suppress(UserError):  # its baselines, which come first, if it has any
+        _study(study + SUFFIX).set_user_attr(STOP, True)
     click.echo(f"Study {study} stops after its running trials; the command that started it resumes it.")
 
 

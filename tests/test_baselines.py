@@ -90,6 +90,22 @@ def test_a_baseline_has_its_own_overrides_alone_but_is_judged_as_the_study_is(ap
     assert trial.value == 2.0
 
 
+def test_ctrl_c_twice_during_the_baselines_is_an_interruption_and_no_failure(application: Application) -> None:
+    process = application.start(*THREE, *SLOW)
+    application.until(lambda _: _running(application) == 2)
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "no trial is complete" not in output
+    assert {t.user_attrs["reason"] for t in baselines(application) if t.state.name == "FAIL"} == {
+        "stopped: the study was interrupted"
+    }
+
+
 def test_ctrl_c_during_the_baselines_stops_before_the_study(application: Application) -> None:
     process = application.start(*THREE, *SLOW)
     application.until(lambda _: _running(application) == 2)

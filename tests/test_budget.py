@@ -85,3 +85,15 @@ def test_what_was_not_the_trials_doing_is_not_held_against_the_study(study: optu
     assert budget.hopeless(study, 0.5) is None
     add(study, 50, 1, "FAIL")
     assert "10 of 10" in str(budget.hopeless(study, 0.5))
+
+
+def test_what_breaks_a_constraint_or_was_told_is_not_what_is_better(study: optuna.Study) -> None:
+    broken = create_trial(state=TrialState.COMPLETE, value=0.0, constraints={"size": 1.0})
+    broken.datetime_start = broken.datetime_complete = BEGUN
+    study.add_trial(broken)
+    for at, value in enumerate([10.0, 9.0, 8.0]):
+        add(study, at + 1, 1, value=value)
+    assert budget.spent(study, None, 1) is None
+    for at in range(3):
+        add(study, at + 5, 1, value=9.0, **{REPEAT_OF: 2})
+    assert budget.spent(study, None, 1) is None

@@ -115,6 +115,7 @@ def check_outcome(fault: str, trial: FrozenTrial, run: Any, attempts: int, max_r
     assert trial.state.name == state
     assert trial.user_attrs["reason"].startswith(reason.rstrip())
     assert run.info.status == status
+    again = again.removesuffix(", if its process ran no other before")
     expected = {"never": 1, "up to `max_retries` times": max_retries + 1}.get(again, 2)
     assert attempts == expected
 
@@ -130,7 +131,14 @@ def broken(tmp_path: Path) -> Iterator[Application]:
 def study_of_faults(tmp_path_factory: pytest.TempPathFactory) -> Application:
     """A study that has a trial for every fault of a trial, and has ended."""
     program = Application(tmp_path_factory.mktemp("faults"), PROGRAM)
-    limits = ["trial_timeout=4", "trial_memory=0.4", "max_retries=1", "max_failure_rate=1", "n_trials=30"]
+    limits = [
+        "trial_timeout=4",
+        "trial_memory=0.4",
+        "max_retries=1",
+        "max_failure_rate=1",
+        "n_trials=30",
+        "recycle_after=1",
+    ]
     program.run(
         f"fault=none,{','.join(FAULTS)}",
         "hydra/sweeper/sampler=grid",
@@ -188,6 +196,23 @@ def test_a_killed_agent_leaves_orphans_that_the_others_run_again(broken: Applica
     assert broken.study.trials[1].state.name == "COMPLETE"
 
 
+def test_ctrl_c_twice_stops_trials_of_agents_elsewhere_too(broken: Application) -> None:
+    require_submitit()
+    agents = ("hydra/launcher=submitit_local", "hydra.launcher.submitit_folder=submitted", "hydra.sweeper.n_agents=2")
+    process = broken.start("fault=none,other", "seconds=60", *agents, "hydra.sweeper.n_jobs=1")
+    broken.until(lambda states: states.get("RUNNING") == 2)
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    stopped = [trial for trial in broken.study.trials if trial.state.name == "FAIL"]
+    assert [trial.user_attrs["reason"] for trial in stopped] == ["stopped: the study was interrupted"] * 2
+    assert "RUNNING" not in broken.states()
+
+
 def test_ctrl_c_twice_stops_trials_that_the_same_command_runs_again(broken: Application) -> None:
     process = broken.start(*LONG)
     broken.until(lambda states: states.get("RUNNING") == 2)
@@ -204,20 +229,21 @@ def test_ctrl_c_twice_stops_trials_that_the_same_command_runs_again(broken: Appl
 
 
 def test_a_full_disk_ends_the_study_which_goes_on_when_there_is_room(broken: Application) -> None:
-    command = ("seconds=interval(0,0.1)", "hydra/sweeper/pruner=none", TRACKED)
+    command = ("seconds=interval(1,1.2)", "hydra/sweeper/pruner=none", TRACKED)
     broken.run(*command, "hydra.sweeper.n_trials=1")
     broken.study.set_user_attr("padding", "-" * 5_000_000)  # the limit is one of every file: MLflow's is far from it
+    process = broken.start(*command, "hydra.sweeper.n_trials=8")
+    broken.until(lambda states: states.get("RUNNING") == 2)
     size = (broken.folder / "out/study.journal").stat().st_size
-    process = broken.start(*command, "hydra.sweeper.n_trials=40")
-    broken.until(lambda states: states.get("COMPLETE", 0) >= 1)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size + 6000, size + 6000))
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1, output
     assert "Traceback" not in output
     assert "study.journal" in output
     assert "the same command goes on" in output
     begun = broken.states()
-    broken.run(*command, "hydra.sweeper.n_trials=40")
+    assert begun["RUNNING"] > 0
+    broken.run(*command, "hydra.sweeper.n_trials=8")
     trials = broken.study.trials
     orphans = [trial for trial in trials if trial.user_attrs.get("reason", "").startswith("orphan")]
     assert len(orphans) == begun.get("RUNNING", 0)
@@ -225,7 +251,7 @@ def test_a_full_disk_ends_the_study_which_goes_on_when_there_is_room(broken: App
         attempts = [trial for trial in trials if first_attempt(trial) == first_attempt(orphan)]
         fault = "the study cannot be written, as when the disk is full"
         check_outcome(fault, orphan, runs(broken)[orphan.number], len(attempts), max_retries=3)
-    assert sum(trial.state.name == "COMPLETE" for trial in trials) == 40
+    assert sum(trial.state.name == "COMPLETE" for trial in trials) == 8
 
 
 def test_a_hang_is_ended_in_time_and_its_slot_is_used_again(broken: Application) -> None:

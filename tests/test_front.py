@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 
 import optuna
 import pytest
@@ -13,10 +14,11 @@ from rich.console import Console
 
 from sweep.engine.errors import UserError
 from sweep.engine.storage import open_storage
+from sweep.engine.study import is_feasible
 from sweep.results import summary
 from sweep.results.export import export, export_front
 from sweep.results.front import front, front_table, objective_names
-from sweep.results.leaderboard import is_feasible, ranked, table
+from sweep.results.leaderboard import ranked, table
 from sweep.results.progress import overview, render
 from sweep.results.snapshot import snapshot
 from sweep.tracking.runs import study_run
@@ -28,6 +30,7 @@ class Supervisor:
 
     spent: str | None = None
     hopeless: str | None = None
+    interrupted = threading.Event()
 
 
 @pytest.fixture

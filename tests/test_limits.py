@@ -13,13 +13,13 @@ FREE = Limits(seconds=None, gib=None, recycle_after=3, recycle_gib=None)
 
 
 def test_without_limits_nothing_is_broken() -> None:
-    assert FREE.broken(1e9, os.getpid()) is None
+    assert FREE.broken(1e9, os.getpid(), True) is None
 
 
 def test_a_trial_that_takes_too_long_fails_and_is_not_run_again() -> None:
     limits = Limits(seconds=2.0, gib=None, recycle_after=3, recycle_gib=None)
-    assert limits.broken(2.0, os.getpid()) is None
-    outcome = limits.broken(2.1, os.getpid())
+    assert limits.broken(2.0, os.getpid(), True) is None
+    outcome = limits.broken(2.1, os.getpid(), True)
     assert outcome is not None
     assert (outcome.state, outcome.retry) == ("FAIL", "never")
     assert outcome.reason == "timeout: it ran for longer than 2 s"
@@ -27,8 +27,12 @@ def test_a_trial_that_takes_too_long_fails_and_is_not_run_again() -> None:
 
 def test_a_trial_that_takes_too_much_says_how_much() -> None:
     limits = Limits(seconds=None, gib=memory(os.getpid()) / GIB / 2, recycle_after=3, recycle_gib=None)
-    outcome = limits.broken(0.0, os.getpid())
+    outcome = limits.broken(0.0, os.getpid(), True)
     assert outcome is not None
+    assert outcome.retry == "never"
+    used = limits.broken(0.0, os.getpid(), False)
+    assert used is not None
+    assert used.retry == "bounded", "trials before it may have left some behind"
     took = float(outcome.reason.removeprefix("memory: it took ").partition(" ")[0])
     assert took == pytest.approx(memory(os.getpid()) / GIB, abs=0.02)
 

@@ -143,6 +143,7 @@ def test_what_does_not_vary_is_fixed_and_the_command_line_wins_over_params(read:
         ("data.determinant=choice({rule:none},{rul:none})", "rul"),
         ("model=choice(dense,gatde)", "did you mean gated?"),
         ("model=interval(1,2)", "choice of dense"),
+        ("schedule=null,cosine", "not null"),
         ("model=glob(nothing*)", "nothing to choose from"),
         ("model.width=1,range(1,3)", "a sweep inside"),
         ("data.entry_range=[range(1,3)]", "a sweep inside"),

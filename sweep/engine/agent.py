@@ -35,9 +35,10 @@ from sweep.engine.placement import share_out
 from sweep.engine.plan import Plan
 from sweep.engine.process import Job, pack
 from sweep.engine.proposal import Proposal, propose
+from sweep.engine.redact import redact
 from sweep.engine.slot import Slot
 from sweep.engine.storage import STORAGE_VARIABLE, Unwritable, open_storage, with_password
-from sweep.engine.supervisor import STOP, SWEEPER, agent_key
+from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
 from sweep.tracking.params import run_params
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Agent:
 
     def __init__(self, plan: Plan, index: int) -> None:
         self._plan, settings = plan, plan.settings
-        self._storage = open_storage(plan.storage and with_password(plan.storage, STORAGE_VARIABLE), plan.home)
+        self._url = plan.storage and with_password(plan.storage, STORAGE_VARIABLE)
+        self._storage = open_storage(self._url, plan.home)
         known = studies.load_study(self._storage, plan.study)
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
@@ -69,6 +71,9 @@ class Agent:
         try:
             while True:
                 self._lease.beat()
+                if self._study.user_attrs.get(STOP) == NOW:
+                    self._end_trials()
+                    break
                 stopping = self._stopping()
                 for slot in self._slots:
                     if slot.trial is not None:
@@ -81,11 +86,7 @@ class Agent:
                 for connection in wait(list(busy), POLL_SECONDS):
                     self._fenced(self._receive, busy[connection])  # type: ignore[index]
         except BaseException as error:  # Ctrl-C, a full disk, or a defect of ours: nothing may be left RUNNING
-            for slot in self._slots:
-                slot.kill()
-                if slot.trial is not None:
-                    with contextlib.suppress(type(error)):  # if it cannot be written, whoever resumes finds an orphan
-                        self._fenced(lambda stopped: self._finish(stopped, outcomes.stopped()), slot)
+            self._end_trials(written=not isinstance(error, Unwritable | StorageInternalError))
             raise
         finally:
             for slot in self._slots:
@@ -94,6 +95,13 @@ class Agent:
                 self._tracker.close()
             with contextlib.suppress(Unwritable, StorageInternalError):
                 self._lease.release()
+
+    def _end_trials(self, written: bool = True) -> None:
+        """Ends what runs, to be run again; what is not written, whoever resumes the study finds as orphans."""
+        for slot in self._slots:
+            slot.kill()
+            if slot.trial is not None and written:
+                self._fenced(lambda stopped: self._finish(stopped, outcomes.stopped()), slot)
 
     def _stopping(self) -> bool:
         """Whether no further trial may begin: the study was told to stop, or its sweeper is gone."""
@@ -206,6 +214,8 @@ class Agent:
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.sweep.dir = self._plan.folder
+        if self._url is not None and self._plan.storage is not None:
+            redact(config, self._url, self._plan.storage)
         return config
 
     def _receive(self, slot: Slot) -> None:

@@ -9,7 +9,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.engine.study import REPEAT_OF, first_attempt
+from sweep.engine.study import REPEAT_OF, first_attempt, is_feasible
 
 LEAST_ATTEMPTS = 10
 """How many attempts have to end before their failures are judged."""
@@ -70,8 +70,9 @@ def running_time(trials: list[FrozenTrial]) -> float:
 def _since_better(study: optuna.Study, trials: list[FrozenTrial]) -> int:
     """How many trials have ended since the last that is among the best; 0 before one is complete."""
     done = {TrialState.COMPLETE, TrialState.PRUNED}
-    ended = sorted((t for t in trials if t.state in done and t.datetime_complete), key=_ended)
-    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    tried = [t for t in trials if t.state in done and t.datetime_complete and REPEAT_OF not in t.user_attrs]
+    ended = sorted(tried, key=_ended)
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE and is_feasible(trial)]
     if not complete:
         return 0
     if len(study.directions) > 1:

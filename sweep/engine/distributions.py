@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweep.engine import literals
 from sweep.engine.fields import Field, Group
+from sweep.engine.parameter import Numbers
 
 LARGEST = 2**53
 """Integers up to here are floats exactly, as which samplers and storages have them."""
@@ -32,9 +33,9 @@ def distribution_of(override: Override, field: Field | Group) -> tuple[BaseDistr
         ValueError: if the override is no search space for this field; says what is.
     """
     if override.is_range_sweep():
-        return _range(cast(RangeSweep, override.value()), field), ()
+        return _taken(_range(cast(RangeSweep, override.value()), field), field), ()
     if override.is_interval_sweep():
-        return _interval(cast(IntervalSweep, override.value()), field), ()
+        return _taken(_interval(cast(IntervalSweep, override.value()), field), field), ()
     value = override._value
     if isinstance(value, ChoiceSweep):
         return choices(value.list, field)  # in the order that was written: a shuffled one would differ when resumed
@@ -68,7 +69,7 @@ def _drawn(value: Any, text: str, others: list[Any]) -> Any:
     raise ValueError(f"{text} cannot be told from another choice")
 
 
-def _range(sweep: RangeSweep, field: Field | Group) -> BaseDistribution:
+def _range(sweep: RangeSweep, field: Field | Group) -> Numbers:
     log = "log" in sweep.tags
     _check_numbers(field, sweep.start, sweep.stop, sweep.step)
     if sweep.step == 0:
@@ -92,7 +93,7 @@ def _range(sweep: RangeSweep, field: Field | Group) -> BaseDistribution:
     return FloatDistribution(float(low), float(high), step=float(abs(step)))
 
 
-def _interval(sweep: IntervalSweep, field: Field | Group) -> BaseDistribution:
+def _interval(sweep: IntervalSweep, field: Field | Group) -> Numbers:
     low, high, log = sweep.start, sweep.end, "log" in sweep.tags
     assert low is not None and high is not None, "Hydra's grammar gives every interval both ends"  # noqa: PT018
     _check_numbers(field, low, high)
@@ -116,13 +117,18 @@ def _integers(low: int, high: int, step: int, log: bool) -> IntDistribution:
 
 
 def _check_numbers(field: Field | Group, *numbers: float | None) -> None:
-    """Raises ValueError unless these numbers are finite, and the key takes numbers."""
+    """Raises ValueError unless these numbers are finite, and the key is one that may take numbers."""
     for number in numbers:
         if number is None or not math.isfinite(number):
             raise ValueError(f"its numbers must be finite, got {number}")
     if isinstance(field, Group):
         raise ValueError(f"its key is a config group, which takes a choice of {', '.join(field.options())}")
-    if not (field.takes_integers_only or field.takes_floats_only):
-        held = field.convert(numbers[0])
+
+
+def _taken(drawn: Numbers, field: Field | Group) -> Numbers:
+    """The distribution, whose numbers the key takes. Raises ValueError if it does not."""
+    for end in (drawn.low, drawn.high):
+        held = field.convert(end)
         if isinstance(held, bool) or not isinstance(held, int | float):
             raise ValueError("its key takes no numbers; a choice of what it takes")
+    return drawn

@@ -100,13 +100,13 @@ class Group:
         return list(self._loader.get_group_options(f"{self._name}/{below}".rstrip("/"), ObjectType.CONFIG))
 
     def convert(self, value: Any) -> Any:
-        """The value, which is an option's name, several of them, or null. Raises ValueError if it is none."""
-        for name in value if isinstance(value, list) else [] if value is None else [value]:
+        """The value, which is an option's name, or several of them. Raises ValueError if it is none."""
+        for name in value if isinstance(value, list) else [value]:
             folder, _, option = str(name).rpartition("/")
             options = self.options(folder)
             if options and option not in options:  # a search path of the configuration may have more groups
                 raise ValueError(nearest(option, options))
-        return value if isinstance(value, list) or value is None else str(value)
+        return value if isinstance(value, list) else str(value)
 
 
 class Fields:

@@ -92,17 +92,13 @@ def create_or_resume(
             study = optuna.create_study(study_name=name, storage=storage, directions=list(identity.directions))
         except optuna.exceptions.DuplicatedStudyError:  # another machine was faster
             return create_or_resume(storage, name, identity, seed, go_on)
-        study.set_user_attr("id", uuid.uuid4().hex)
-        study.set_user_attr("seed", int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
-        study.set_user_attr("created", time.time())
-        study.set_user_attr(IDENTITY, plain)
-        return study
+        return _made(study, plain, seed)
     known = _identity(study)
     if known is None:
-        if study.get_trials(deepcopy=False):
+        same = [direction.name.lower() for direction in study.directions] == plain["directions"]
+        if study.get_trials(deepcopy=False) or not same:
             raise UserError("the study's name", repr(name), "a name that no other program's study has")
-        optuna.delete_study(study_name=name, storage=storage)
-        return create_or_resume(storage, name, identity, seed, go_on)
+        return _made(study, plain, seed)  # whoever began to make it was killed
     changes = [
         *_changes(known["fixed"], plain["fixed"]),
         *_changes(known["space"], plain["space"]),
@@ -125,6 +121,14 @@ def create_or_resume(
     if seed is not None:
         study.set_user_attr("seed", seed)
     study.set_user_attr(IDENTITY, plain)
+    return study
+
+
+def _made(study: optuna.Study, identity: dict[str, Any], seed: int | None) -> optuna.Study:
+    study.set_user_attr("id", uuid.uuid4().hex)
+    study.set_user_attr("seed", int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
+    study.set_user_attr("created", time.time())
+    study.set_user_attr(IDENTITY, identity)
     return study
 
 

@@ -17,7 +17,7 @@ from sweep.engine.plan import Plan
 
 def launch(plan: Plan) -> None:
     """Runs a study's agents to their end, as Hydra jobs. Raises what an agent raised."""
-    # They get a folder apart from the trials', and none of the user's callbacks.
+    # They get a folder apart from the trials', in which no configuration is left, and none of the user's callbacks.
     config = copy.deepcopy(plan.config)
     with open_dict(config):
         config.hydra.sweep.dir = plan.folder
@@ -27,7 +27,7 @@ def launch(plan: Plan) -> None:
         config=config,
     )
     folder = Override._get_value_element_as_str(QuotedString(plan.folder, Quote.single))
-    point = [*next(plan.space.points()), f"hydra.sweep.dir={folder}"]
+    point = [*next(plan.space.points()), f"hydra.sweep.dir={folder}", "hydra.output_subdir=null"]
     agents = [[*point, f"hydra.sweep.subdir=agents/{index}"] for index in range(plan.settings.n_agents)]
     for job in launcher.launch(agents, initial_job_idx=0):
         _ = job.return_value

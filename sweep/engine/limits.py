@@ -28,12 +28,15 @@ class Limits:
     recycle_after: int
     recycle_gib: float | None
 
-    def broken(self, seconds: float, pid: int) -> Outcome | None:
-        """What becomes of a trial that has run for so long in this process, if that is beyond a limit."""
+    def broken(self, seconds: float, pid: int, fresh: bool) -> Outcome | None:
+        """What becomes of a trial that has run for so long in this process, if that is beyond a limit.
+
+        `fresh` is whether the process has run no other trial before.
+        """
         if self.seconds is not None and seconds > self.seconds:
             return outcomes.timed_out(self.seconds)
         if self.gib is not None and (used := memory(pid)) > self.gib * GIB:
-            return outcomes.too_large(used / GIB, self.gib)
+            return outcomes.too_large(used / GIB, self.gib, fresh)
         return None
 
     def worn(self, trials: int, pid: int) -> bool:

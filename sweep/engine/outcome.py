@@ -75,9 +75,13 @@ def timed_out(seconds: float) -> Outcome:
     return Outcome("FAIL", reason=f"timeout: it ran for longer than {seconds:g} s")
 
 
-def too_large(used: float, allowed: float) -> Outcome:
-    """The outcome of a trial that took more memory, in GiB, than a trial may; it would take as much again."""
-    return Outcome("FAIL", reason=f"memory: it took {used:.2f} GiB, allowed are {allowed:g} GiB")
+def too_large(used: float, allowed: float, fresh: bool) -> Outcome:
+    """The outcome of a trial whose process took more memory, in GiB, than a trial may.
+
+    In a `fresh` process it would take as much again; otherwise trials before it may have left some behind.
+    """
+    reason = f"memory: it took {used:.2f} GiB, allowed are {allowed:g} GiB"
+    return Outcome("FAIL", reason=reason, retry="never" if fresh else "bounded")
 
 
 def repeated(number: int, values: tuple[float, ...]) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,8 +20,11 @@ from sweep.engine.study import FIXED_PARAMS
 TRIES = 10
 """How often a sampler is asked anew that proposes what is known already."""
 
-CONSTRAINED_TRIES = 1000
-"""How often it is asked anew for a point that fulfils the constraints: asking costs little, a trial much."""
+CONSTRAINED_TRIES = 20
+"""How often it is asked anew for a point that fulfils the constraints, before points are drawn at random instead."""
+
+DRAWS = 1000
+"""How many points are drawn at random for one that fulfils them: that costs little, where asking a sampler may not."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def propose(
         sampler=study.sampler,
         pruner=study.pruner,  # which decides about the trials that a sampler looks at
     )
-    repeats = violations = 0
+    repeats = violations = in_a_row = 0
+    previous: dict[str, Any] | None = None
     while True:
         trial = optuna.Trial(draft, claimed._trial_id)
         overrides = space.suggest(trial)
@@ -70,8 +75,13 @@ def propose(
         same = [] if repeat or violated else _same(study, claimed, params)
         decided = set(params) <= set(claimed.system_attrs.get(FIXED_PARAMS, {}))  # asking anew gives the same again
         repeats, violations = repeats + bool(same), violations + bool(violated)
-        if decided or not (violated or same) or repeats == TRIES or violations == CONSTRAINED_TRIES:
+        in_a_row = in_a_row + 1 if params == previous else 1
+        stuck = in_a_row == TRIES  # some samplers, such as grid, have one point for a trial
+        if decided or stuck or not (violated or same) or repeats == TRIES or violations == CONSTRAINED_TRIES + DRAWS:
             break
+        if violations == CONSTRAINED_TRIES:
+            draft.sampler = RandomSampler(seed=claimed.number)
+        previous = params
     known = next((other for other in same if other.state == TrialState.COMPLETE), None)
     if same and known is None:
         return Proposal(optuna.Trial(study, claimed._trial_id), overrides, running=True)

@@ -92,7 +92,7 @@ class Slot:
         """What becomes of the trial, if it is beyond a limit."""
         if self._process is None or self.trial is None:
             return None
-        return self._limits.broken(time.monotonic() - self._began, self._process.pid)
+        return self._limits.broken(time.monotonic() - self._began, self._process.pid, self._served == 1)
 
     def end(self) -> int | None:
         """Lets the process go, and returns its exit status."""

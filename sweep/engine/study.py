@@ -21,6 +21,9 @@ RETRY_OF = "retry_of"
 REPEAT_OF = "repeat_of"
 """Trial attribute: the number of the trial with the same params, whose value this one was told."""
 
+ORPHANED = "orphaned"
+"""Trial attribute: whether its agent was found to be gone."""
+
 ENQUEUED = "enqueued"
 """Trial attribute: the point that the user asked for, as it was written."""
 
@@ -45,6 +48,11 @@ def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any
 def first_attempt(trial: FrozenTrial) -> int:
     """The number of the trial that this one is an attempt at: its own, unless it is a retry."""
     return int(trial.user_attrs.get(RETRY_OF, trial.number))
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial fulfils its constraints, which are at most 0 where they are fulfilled."""
+    return all(value <= 0 for value in trial.constraints.values())
 
 
 def attempts(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
@@ -118,6 +126,7 @@ def claim(study: optuna.Study, storage: BaseStorage) -> FrozenTrial | None:
 
 def give_back(storage: BaseStorage, claimed: FrozenTrial) -> None:
     """Lets a claimed trial that has not begun wait again."""
+    storage.set_trial_user_attr(claimed._trial_id, "agent", None)
     storage.set_trial_state_values(claimed._trial_id, TrialState.WAITING)
 
 
@@ -130,7 +139,8 @@ def close(study: optuna.Study, storage: BaseStorage, trial_number: int, outcome:
         storage.set_trial_user_attr(trial._trial_id, "retry", outcome.retry)
         study.tell(trial_number, outcome.values or None, state=TrialState[outcome.state])
     except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-        if study.get_trials(deepcopy=False)[trial_number].state.is_finished():
+        state = study.get_trials(deepcopy=False)[trial_number].state
+        if state.is_finished() or state == TrialState.WAITING:  # it was closed, or given back
             return False
         raise
     except (RuntimeError, KeyError) as error:
@@ -151,7 +161,10 @@ def retries(study: optuna.Study, max_retries: int) -> list[FrozenTrial]:
     """
     due = []
     for tries in attempts(study).values():
-        last = tries[-1].user_attrs.get("retry") if tries[-1].state == TrialState.FAIL else None
+        attributes = tries[-1].user_attrs
+        # An agent that is taken for dead may write its own "retry" after ours; this mark is the supervisor's alone.
+        wanted = "always" if attributes.get(ORPHANED) else attributes.get("retry")
+        last = wanted if tries[-1].state == TrialState.FAIL else None
         deaths = sum(attempt.user_attrs.get("retry") == "bounded" for attempt in tries)
         if last == "always" or (last == "bounded" and deaths <= max_retries):
             due.append(tries[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import optuna
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 
 STOP = "stop"
 """Study attribute: the request to start no further trial."""
+
+NOW = "now"
+"""The value of that request that ends running trials too, wherever they are."""
 
 SWEEPER = "sweeper"
 """Study attribute: the lease of the sweeper that runs it."""
@@ -87,9 +92,12 @@ class Supervisor:
         """Whether the watch itself has ended, because of an error that leaving the block raises."""
         return self._failure is not None
 
-    def wait_for_agents(self) -> None:
-        """Waits until no agent of this study is left, those of this process apart."""
+    def wait_for_agents(self, seconds: float = math.inf) -> None:
+        """Waits until no agent of this study is left, those of this process apart, for at most so long."""
+        deadline = time.monotonic() + seconds
         while any(map(self._elsewhere, self._study.user_attrs.items())) and not self.failed:
+            if time.monotonic() > deadline:
+                break
             time.sleep(WATCH_SECONDS)
 
     def _elsewhere(self, attribute: tuple[str, Any]) -> bool:
@@ -156,6 +164,8 @@ class Supervisor:
         """Closes orphans, adds retries, and stops the study if its budget of time, patience or failures is spent."""
         with self._looking:
             for orphan in self._orphans():
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._storage.set_trial_user_attr(orphan._trial_id, studies.ORPHANED, True)
                 if studies.close(self._study, self._storage, orphan.number, orphaned()):
                     log.warning("Trial %d: its agent is gone", orphan.number)
             for failed in studies.retries(self._study, self._settings.max_retries):
@@ -177,6 +187,8 @@ class Supervisor:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         attributes = self._study.user_attrs  # read after the trials: an agent signs before it claims
         orphans = []
+        unnamed = {trial.number for trial in running if trial.user_attrs.get("agent") is None}
+        self._unnamed = {number: since for number, since in self._unnamed.items() if number in unnamed}
         for trial in running:
             token = trial.user_attrs.get("agent")
             if token is None:  # its agent may have died before it could sign

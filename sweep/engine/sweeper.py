@@ -31,7 +31,7 @@ from sweep.engine.parent import beside, open_run, open_store
 from sweep.engine.plan import Plan
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
-from sweep.engine.supervisor import STOP, Supervisor
+from sweep.engine.supervisor import NOW, STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.progress import Progress
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+STOP_SECONDS = 20.0
+"""How long agents elsewhere may take to end their trials after Ctrl-C was pressed twice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +123,8 @@ class StudySweeper:
             try:
                 self._run_baselines(work, running, parent)
                 self._run(work, running, parent)
-            except KeyboardInterrupt:  # Ctrl-C twice: the agent has ended its trials
-                pass
+            except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
+                running.supervisor.interrupted.set()
             except Exception:
                 summary.close_run(running.study, parent, "FAILED")
                 raise
@@ -160,6 +163,10 @@ class StudySweeper:
                 ended = _ended(study)
                 try:
                     launch(self._plan(work, supervisor, parent))
+                except KeyboardInterrupt:
+                    study.set_user_attr(STOP, NOW)  # for agents that no Ctrl-C reaches
+                    supervisor.wait_for_agents(STOP_SECONDS)
+                    raise
                 except Exception as error:
                     supervisor.wait_for_agents()  # those that are left go on with the study
                     if _ended(study) == ended or supervisor.failed:
@@ -177,11 +184,13 @@ class StudySweeper:
         with contextlib.ExitStack() as while_they_run:
             _, other = self._begin(iter([theirs]), while_they_run)
             own = beside(parent, other.study)
-            self._run(theirs, other, own)
+            try:
+                self._run(theirs, other, own)
+            finally:
+                if other.supervisor.interrupted.is_set():
+                    running.supervisor.interrupted.set()
+                    running.study.set_user_attr(STOP, True)
         summary.close_baselines(other.study, own)
-        if other.supervisor.interrupted.is_set():
-            running.supervisor.interrupted.set()
-            running.study.set_user_attr(STOP, True)
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)

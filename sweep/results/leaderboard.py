@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt
+from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt, is_feasible
 from sweep.metrics import better
 
 BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
@@ -47,11 +47,6 @@ def ranked(study: optuna.Study, metric: str | None = None) -> list[FrozenTrial]:
         raise UserError("--metric", metric, f"one of {', '.join([objective_name(study), *known])}")
     down = _minimized(study, metric)
     return sorted(finite, key=lambda trial: values[trial.number] if down else -values[trial.number])
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial fulfils every constraint that it was given, as Optuna has it: none has a value above 0."""
-    return all(value <= 0 for value in trial.constraints.values())
 
 
 def objective_name(study: optuna.Study) -> str:

@@ -21,7 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.results.leaderboard import counts_line, is_feasible, number, point, short_names
+from sweep.engine.study import is_feasible
+from sweep.results.leaderboard import counts_line, number, point, short_names
 from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")

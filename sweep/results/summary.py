@@ -66,10 +66,11 @@ def close(
             else:
                 files += [(path, "") for path in paths]
                 _say(console, export.describe(*paths))
-    nothing = None if files or left else _without_result(study)
+    interrupted = supervisor.interrupted.is_set()
+    nothing = None if files or left or interrupted else _without_result(study)
     failed = supervisor.hopeless or nothing
     if parent is not None:
-        status = "FAILED" if failed else "KILLED" if left and not supervisor.spent else "FINISHED"
+        status = "FAILED" if failed else "KILLED" if interrupted or (left and not supervisor.spent) else "FINISHED"
         close_run(study, parent, status, files)
         _say(console, "All of it in the browser: sweep ui")
     if failed:
