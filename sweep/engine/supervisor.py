@@ -72,6 +72,7 @@ class Supervisor:
         self._lease = Lease(study, SWEEPER)
         self._watch = Watch()
         self._unnamed: dict[int, float] = {}
+        self._at_once = threading.Event()
         self._looking = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -138,15 +139,19 @@ class Supervisor:
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.interrupted.is_set():
+            self._at_once.set()
             raise KeyboardInterrupt
         self.interrupted.set()  # the thread writes it down: this handler may hold the journal's lock
 
     def _run(self) -> None:
         try:
             while not self._done.wait(WATCH_SECONDS):
-                if self.interrupted.is_set() and not self._study.user_attrs.get(STOP):
-                    log.warning("Stopping after the running trials; press Ctrl-C again to stop them now")
+                asked = self._study.user_attrs.get(STOP)
+                if self._at_once.is_set() and asked != NOW:
+                    self._study.set_user_attr(STOP, NOW)  # for agents that no Ctrl-C reaches
+                elif self.interrupted.is_set() and not asked:
                     self._study.set_user_attr(STOP, True)
+                    log.warning("Stopping after the running trials; press Ctrl-C again to stop them now")
                 if self._lease.lost():
                     raise CompactHydraException("Another sweeper has taken this study over; this one stops")
                 self._lease.beat()

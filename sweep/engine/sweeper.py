@@ -31,7 +31,7 @@ from sweep.engine.parent import beside, open_run, open_store
 from sweep.engine.plan import Plan
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
-from sweep.engine.supervisor import NOW, STOP, Supervisor
+from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.progress import Progress
@@ -164,7 +164,6 @@ class StudySweeper:
                 try:
                     launch(self._plan(work, supervisor, parent))
                 except KeyboardInterrupt:
-                    study.set_user_attr(STOP, NOW)  # for agents that no Ctrl-C reaches
                     supervisor.wait_for_agents(STOP_SECONDS)
                     raise
                 except Exception as error:
