@@ -240,3 +240,10 @@ def test_a_killed_sweep_goes_on_and_the_commands_know_it(program: OnDatabase) ->
     assert "not the folders" in sweep(far, "delete", "s", "--yes", "--storage", program.url)
     assert "s" in sweep(root, "delete", "s", "--yes", PGPASSWORD="secret")
     assert not (root / "mlruns/studies/s").exists()
+
+
+def test_a_password_that_is_typed_is_in_no_file_either(program: OnDatabase) -> None:
+    program.run(*SIX, f"hydra.sweeper.storage='{program.url}'", "hydra.sweeper.n_trials=2")
+    files = [path for path in (program.folder / "out").rglob("*") if path.is_file()]
+    assert any(path.name == "hydra.yaml" for path in files)
+    assert [path for path in files if b"secret" in path.read_bytes()] == []
