@@ -1,6 +1,9 @@
 """What a study is compared with although it is no point of its search space: run for real, in the sibling study."""
 
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -207,3 +210,10 @@ def test_it_is_judged_by_what_there_is() -> None:
     with pytest.raises(UserError, match=r"hydra\.sweeper\.compared_by: got judge\.of"):
         read({"a": "x=1"}, {"judge": {"by": 1}}, compared_by=["judge.of"])
     assert read({}, compared_by=["judge"]).overrides == {}, "and by nothing where nothing is compared"
+
+
+def test_a_request_to_stop_a_study_reaches_its_baselines(tmp_path: Path) -> None:
+    storage = open_storage(None, tmp_path / "mlruns/studies/s")
+    both = [optuna.create_study(study_name=name, storage=storage) for name in ("s", "s.baselines")]
+    subprocess.run([sys.executable, "-m", "sweep", "--root", str(tmp_path), "stop", "s"], check=True)
+    assert [study.user_attrs["stop"] for study in both] == [True, True]

@@ -131,3 +131,16 @@ def test_a_point_that_runs_just_now_is_asked_for_later(storage: BaseStorage) -> 
     proposal = propose(study, storage, claim(study, storage), only)
     assert proposal.known is not None
     assert proposal.known.number == first.number
+
+
+def test_points_drawn_at_random_for_a_constraint_go_on_from_what_is_known(storage: BaseStorage) -> None:
+    class Stubborn(RandomSampler):
+        asked = 0
+
+        def sample_independent(self, *_: Any) -> int:
+            self.asked += 1
+            return self.asked % 2 + 7  # 7 and 8 in turn, which no constraint allows
+
+    study = begin(storage, Stubborn(), 6)
+    seen = [score(study, storage, Widths(lambda width: width < 7)).params["w"] for _ in range(6)]
+    assert len(set(seen)) > 3, "a draw that is known already is followed by others"

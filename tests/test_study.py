@@ -162,3 +162,26 @@ def test_a_retry_of_what_never_had_params_leaves_them_to_the_sampler(storage: Ba
     studies.retry(study, failed)
     number = end(study, storage, COMPLETE)
     assert study.trials[number].params == {"w": 3}
+
+
+def test_an_orphan_is_run_again_whatever_its_late_agent_writes(storage: BaseStorage) -> None:
+    study = make(storage)
+    studies.top_up(study, 1)
+    number = end(study, storage, outcomes.raised(ValueError("no")))
+    assert studies.retries(study, max_retries=0) == []
+    study.add_trial(
+        optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={studies.ORPHANED: True, "retry": "never"})
+    )
+    assert [trial.number for trial in studies.retries(study, max_retries=0)] == [number + 1]
+
+
+def test_a_trial_that_was_given_back_is_not_closed_and_has_no_agent(storage: BaseStorage) -> None:
+    study = make(storage)
+    studies.top_up(study, 1)
+    claimed = studies.claim(study, storage)
+    assert claimed is not None
+    storage.set_trial_user_attr(claimed._trial_id, "agent", "gone")
+    studies.give_back(storage, claimed)
+    assert study.trials[0].user_attrs["agent"] is None
+    assert not studies.close(study, storage, 0, outcomes.orphaned())
+    assert studies.claim(study, storage) is not None

@@ -16,7 +16,6 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     check_distribution_compatibility,
-    distribution_to_json,
 )
 from optuna.storages import BaseStorage
 
@@ -56,14 +55,8 @@ class Identity:
     directions: Sequence[Direction]
 
     def plain(self) -> dict[str, Any]:
-        """All of it as values that a storage keeps."""
-        drawn = {key: distribution_to_json(distribution) for key, distribution in self.distributions.items()}
-        return {
-            "fixed": dict(self.fixed),
-            "space": dict(self.space),
-            "distributions": drawn,
-            "directions": list(self.directions),
-        }
+        """What is compared when the study goes on, as values that a storage keeps; trials keep their distributions."""
+        return {"fixed": dict(self.fixed), "space": dict(self.space), "directions": list(self.directions)}
 
 
 def create_or_resume(

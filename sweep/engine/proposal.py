@@ -79,7 +79,7 @@ def propose(
         stuck = in_a_row == TRIES  # some samplers, such as grid, have one point for a trial
         if decided or stuck or not (violated or same) or repeats == TRIES or violations == CONSTRAINED_TRIES + DRAWS:
             break
-        if violations == CONSTRAINED_TRIES:
+        if violated and violations == CONSTRAINED_TRIES:
             draft.sampler = RandomSampler(seed=claimed.number)
         previous = params
     known = next((other for other in same if other.state == TrialState.COMPLETE), None)

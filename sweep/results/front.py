@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import optuna
 from optuna.trial import FrozenTrial
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from sweep.results.leaderboard import (
-    counts_line,
-    infeasible_note,
-    number,
-    objective_name,
-    ranked,
-    short_names,
-    states,
-)
+from sweep.results.leaderboard import add_columns, empty_board, number, objective_name, ranked, short_names
 
 
 def front(study: optuna.Study) -> list[FrozenTrial]:
@@ -40,20 +31,10 @@ def front_table(study: optuna.Study) -> Table:
     """The Pareto front as a table, with the counts of all trials beneath."""
     best = front(study)
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
-    board = Table(
-        title=f"{study.study_name}: Pareto front",
-        caption=counts_line(states(study)) + infeasible_note(study),
-        box=SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
-    board.add_column("#", justify="right", style="dim")
-    board.add_column("trial", justify="right")
+    board = empty_board(study, "Pareto front")
     for name, direction in zip(objective_names(study), study.directions, strict=True):
         board.add_column(escape(f"{name} ({direction.name.lower()[:3]})"), justify="right", style="bold")
-    for heading in params.values():
-        words = heading.replace("_", " ")
-        board.add_column(words, justify="right", overflow="fold", min_width=max(map(len, words.split())))
+    add_columns(board, params.values())
     for rank, trial in enumerate(best, 1):
         values = [number(value) for value in trial.values]
         cells = [escape(number(trial.params.get(key, ""), 3)) for key in params]

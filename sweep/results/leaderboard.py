@@ -72,22 +72,12 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     if by:
         beside = {by: by.removeprefix("val/").replace("_", " "), **{k: v for k, v in beside.items() if k != by}}
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
-    board = Table(
-        title=f"{study.study_name}: best by {by or name}",
-        caption=counts_line(states(study)) + infeasible_note(study),
-        box=SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
-    board.add_column("#", justify="right", style="dim")
-    board.add_column("trial", justify="right")
+    board = empty_board(study, f"best by {by or name}")
     board.add_column("value", justify="right", style="bold")
     named = any(_baseline(trial) for trial in best)
     if named:
         board.add_column("baseline", overflow="fold")
-    for heading in [*params.values(), *beside.values()]:
-        words = heading.replace("_", " ")
-        board.add_column(words, justify="right", overflow="fold", min_width=max(map(len, words.split())))
+    add_columns(board, [*params.values(), *beside.values()])
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
@@ -96,6 +86,27 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
         cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board
+
+
+def empty_board(study: optuna.Study, what: str) -> Table:
+    """A table of trials without any: rank and number come first, the counts of all trials are beneath."""
+    board = Table(
+        title=f"{study.study_name}: {what}",
+        caption=counts_line(states(study)) + infeasible_note(study),
+        box=SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    board.add_column("#", justify="right", style="dim")
+    board.add_column("trial", justify="right")
+    return board
+
+
+def add_columns(board: Table, headings: Iterable[str]) -> None:
+    """Adds columns of numbers, whose headings are folded between words only."""
+    for heading in headings:
+        words = heading.replace("_", " ")
+        board.add_column(words, justify="right", overflow="fold", min_width=max(map(len, words.split())))
 
 
 def states(study: optuna.Study) -> Mapping[str, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
 from sweep.tracking.store import client, reason, shown
+
+log = logging.getLogger(__name__)
 
 _SQLITE = "sqlite:///"
 _MOST = 1000
@@ -84,8 +87,10 @@ def _delete_artifacts(run: Any, uri: str) -> None:
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    with contextlib.suppress(NotImplementedError):  # a kind of place that cannot delete
+    try:
         repository.delete_artifacts()
+    except NotImplementedError:
+        log.warning("The artifacts at %s stay: MLflow cannot delete them there", run.info.artifact_uri)
     if isinstance(repository, LocalArtifactRepository):
         own = Path(repository.artifact_dir).parent
         with contextlib.suppress(OSError):  # somebody else's files, or gone already
