@@ -30,9 +30,6 @@ DPI = 110
 _STYLE = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10.0,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -94,15 +91,20 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = WIDTH, height: fl
 
 def label(axes: Axes, x: str, y: str, title: str = "") -> None:
     """Says what the axes are, units included, and what is to be seen. Dollar signs are dollar signs."""
-    for text in (axes.set_xlabel(x), axes.set_ylabel(y), axes.set_title(title)):
+    head = axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
+    for text in (axes.set_xlabel(x), axes.set_ylabel(y), head):
         text.set_parse_math(False)
 
 
-def legend(axes: Axes, **where: Any) -> None:
-    """Explains the series that have a label, if there are any."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        made = axes.legend(handles, labels, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none", **where)
+def legend(figure: Figure, beside: bool = False) -> None:
+    """Explains the series that have a label, each once, above all axes or `beside` them."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    if found:
+        where = {"loc": "outside right upper"} if beside else {"loc": "outside upper left", "ncols": 4}
+        made = figure.legend(list(found.values()), list(found), fontsize=9.0, frameon=False, **where)
         for text in made.get_texts():
             text.set_parse_math(False)
 
