@@ -58,6 +58,7 @@ class Settings:
         threads_key: the configuration key that is given each trial's number of threads, if any.
         identity_excludes: keys that may change without making it another study.
         export: the name under which the best configuration is exported at the end, if at all.
+        report: whether the report is made at the end: some seconds, and pictures.
         tracking: MLflow.
     """
 
@@ -96,6 +97,7 @@ class Settings:
     threads_key: str | None = None
     identity_excludes: list[str] = field(default_factory=list)
     export: str | None = None
+    report: bool = False
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 

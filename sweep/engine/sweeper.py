@@ -129,7 +129,9 @@ class StudySweeper:
                 summary.close_run(running.study, parent, "FAILED")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, parent, settings.export, settings.max_retries, supervisor)
+        summary.close(
+            running.study, work.home, parent, settings.export, settings.max_retries, supervisor, settings.report
+        )
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
