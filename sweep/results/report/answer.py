@@ -8,6 +8,7 @@ from sweep.results.leaderboard import counts_line, number, states
 from sweep.results.progress import params_line
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.references import Reference
+from sweep.results.report.words import counted
 
 
 def answer(evidence: Evidence) -> list[str]:
@@ -25,7 +26,7 @@ def answer(evidence: Evidence) -> list[str]:
 def _best(evidence: Evidence) -> str:
     best, objective = evidence.measured[0], evidence.objective
     name = objective.name if objective.words == objective.name else f"{objective.name} ({objective.words})"
-    found = f"The best of {_many(len(evidence.measured), 'trial')} with a result is trial {best.number}"
+    found = f"The best of {counted(len(evidence.measured), 'trial')} with a result is trial {best.number}"
     settings = f", with {params_line(best.params)}" if best.params else ""
     return f"{found}: {name} is {number(best.values[0])}{settings}."
 
@@ -37,7 +38,7 @@ def _front(evidence: Evidence) -> str:
         for each in evidence.objectives
     ]
     return (
-        f"The objectives are {names}. Of {_many(len(evidence.measured), 'trial')} with a result, "
+        f"The objectives are {names}. Of {counted(len(evidence.measured), 'trial')} with a result, "
         f"{len(evidence.front)} are on the Pareto front; alone, the best is {', '.join(ends)}."
     )
 
@@ -67,7 +68,3 @@ def _nothing(evidence: Evidence) -> str:
         f"No trial has a result that can be compared, so there is no best one: {counts_line(states(evidence.study))}. "
         "What is below says how the trials ended, and where in the search space."
     )
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

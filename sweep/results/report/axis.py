@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -245,8 +246,18 @@ def axes_of(trials: Iterable[FrozenTrial]) -> tuple[Axis, ...]:
 
 
 def text(choice: Any) -> str:
-    """A choice, as people read it."""
+    """A choice, as people read it: a text that would be taken for something else is in quotes."""
+    if isinstance(choice, str):
+        return json.dumps(choice) if _means(choice) else choice
     return "null" if choice is None else str(choice).lower() if isinstance(choice, bool) else number(choice)
+
+
+def _means(words: str) -> bool:
+    """Whether a text reads like a number, a truth value or null."""
+    try:
+        return isinstance(json.loads(words), int | float | None)
+    except ValueError:
+        return False
 
 
 def cut(words: str, most: int) -> str:

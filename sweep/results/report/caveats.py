@@ -14,6 +14,7 @@ from sweep.results.leaderboard import number
 from sweep.results.report.axis import Axis
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence, facts
+from sweep.results.report.words import counted
 
 CHANCE = 0.01
 """How probable it may be that so many of the top trials are at an edge by chance."""
@@ -58,8 +59,8 @@ def too_few(evidence: Evidence) -> Iterator[Caveat]:
         wanted = PER_PARAMETER * params
         yield Caveat(
             "too_few",
-            f"There are {count} trials with a result for {params} parameters that vary. Which one matters is hard to "
-            f"say below about {wanted}: a larger hydra.sweeper.n_trials goes on with the study.",
+            f"{counted(count, 'trial')} with a result for {counted(params, 'parameter')} that vary: below about "
+            f"{wanted} it is hard to say which matters. A larger hydra.sweeper.n_trials goes on with the study.",
         )
 
 
@@ -154,8 +155,9 @@ def told_twice(evidence: Evidence) -> Iterator[Caveat]:
     if known:
         yield Caveat(
             "repeats",
-            f"{len(known)} of {len(evidence.trials)} trials had the params of an earlier one, were told its value, and "
-            "are left out here. Where there are many, the space is small or the sampler has settled.",
+            f"Left out for having the params of an earlier trial, whose value they were told: "
+            f"{counted(len(known), 'trial')} of {len(evidence.trials)}. Where there are many, the space is small or "
+            "the sampler has settled.",
             serious=False,
         )
 
@@ -196,7 +198,8 @@ def unfinished(evidence: Evidence) -> Iterator[Caveat]:
         yield Caveat("unfinished", f"{planned - ended} of {planned} trials have not ended.", serious=False)
     broken = sum(end_of(trial) == "complete" and not is_feasible(trial) for trial in evidence.trials)
     if broken:
-        yield Caveat("infeasible", f"{broken} complete trials break a constraint, and are left out.", serious=False)
+        words = f"Left out for breaking a constraint: {counted(broken, 'complete trial')}."
+        yield Caveat("infeasible", words, serious=False)
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (

@@ -127,7 +127,8 @@ def trials(evidence: Evidence) -> Table | None:
     """Every trial with everything that is known of it."""
     if not evidence.trials:
         return None
-    metrics = sorted({name for trial in evidence.trials for name in _metrics(trial)})
+    objectives = {objective.name for objective in evidence.objectives}
+    metrics = sorted({name for trial in evidence.trials for name in _metrics(trial)} - objectives)
     told = sorted({n for trial in evidence.trials for n in facts(trial) if not n.startswith(PREFIX)})
     named = {objective.index: objective.name for objective in evidence.objectives}
     rows = [

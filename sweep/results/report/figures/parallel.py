@@ -46,7 +46,9 @@ def parallel(evidence: Evidence) -> Picture | None:
     for place, scale in enumerate(scales, len(axes_shown)):
         ends = scale.bent(np.linspace(scale.straight(scale.low), scale.straight(scale.high), 5))
         _rule(axes, place, [(index / 4, f"{value:.3g}") for index, value in enumerate(ends)])
-    if any(ABSENT in heights for heights in lines.values()):
+    absent = any(ABSENT in heights for heights in lines.values())
+    axes.set_ylim(ABSENT - 0.05 if absent else -0.05, 1.05)
+    if absent:
         axes.text(-0.08, ABSENT, "absent", ha="right", va="center", fontsize=8)
     axes.grid(visible=False)
     axes.set_yticks([])

@@ -8,6 +8,7 @@ from typing import Any
 from sweep.results.figure_style import BLUE, PALE, SERIES, label, legend
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.picture import Picture, panels
+from sweep.results.report.words import counted
 
 MOST = 6
 
@@ -43,6 +44,6 @@ def pareto(evidence: Evidence) -> Picture | None:
     legend(figure)
     return Picture(
         "The objectives against each other",
-        f"The Pareto front has {len(front)} trials: of these, none is better than another in everything.",
+        f"The Pareto front has {counted(len(front), 'trial')}: of these, none is better than another in everything.",
         figure,
     )
