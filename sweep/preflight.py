@@ -117,7 +117,8 @@ def check_values(config: DictConfig) -> None:
     metric, direction = str(config.objective.metric), config.objective.direction.name
     judged = config.evaluation
     measures = metrics.names(inverse=judged.target.name == "inverse", refined=judged.refine > 0)
-    if metric not in (objectives := [f"val/{name}" for name in measures]):
+    objectives = [*(f"val/{name}" for name in measures), metrics.VAL_LOSS, metrics.TRAIN_LOSS]
+    if metric not in objectives:
         raise UserError("objective.metric", repr(metric), nearest(metric, objectives))
     if direction != metrics.better(metric):
         raise UserError("objective.direction", f"{direction} for {metric}", metrics.better(metric))
