@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from conf.schema import DataConfig, Loss
-from data.matrices import draw, inverse
 from data.evaluation import freeze
+from data.matrices import draw, inverse
 from data.stream import stream
 from data.targets import Compression, Target, truth
 from data.targets import trained_units as as_trained

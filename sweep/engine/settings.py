@@ -57,6 +57,8 @@ class Settings:
         seed_key: the configuration key that is given each trial's seed, if any.
         threads_key: the configuration key that is given each trial's number of threads, if any.
         identity_excludes: keys that may change without making it another study.
+        not_comparable: why the trials of the study cannot be compared by their values, if they cannot: a mark that
+            everything it writes bears, and keeps.
         export: the name under which the best configuration is exported at the end, if at all.
         tracking: MLflow.
     """
@@ -95,6 +97,7 @@ class Settings:
     seed_key: str | None = None
     threads_key: str | None = None
     identity_excludes: list[str] = field(default_factory=list)
+    not_comparable: str | None = None
     export: str | None = None
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 

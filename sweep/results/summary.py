@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import outstanding
+from sweep.engine.study import NOT_COMPARABLE, outstanding
 from sweep.results import export, leaderboard
 from sweep.results.front import front, front_table
 from sweep.tracking.ended import Ended
@@ -129,15 +129,18 @@ def _mirror(study: optuna.Study, parent: StudyRun | None) -> Mapping[int, str]:
 
 
 def _results(study: optuna.Study, runs: Mapping[int, str]) -> dict[str, Any]:
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    mark = {NOT_COMPARABLE: reason} if reason else {}
+
     def where(trial: FrozenTrial) -> dict[str, Any]:
         folder = trial.user_attrs.get("output_dir")
         return {"trial": trial.number, "output_dir": folder, "mlflow_run_id": runs.get(trial.number)}
 
     if len(study.directions) > 1:
         solutions = [{"params": dict(t.params), "values": list(t.values), **where(t)} for t in front(study)]
-        return {"name": "optuna", "solutions": solutions}
+        return {"name": "optuna", "solutions": solutions, **mark}
     best = leaderboard.ranked(study)[0]
-    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best)}
+    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best), **mark}
 
 
 def _without_result(study: optuna.Study) -> str:
