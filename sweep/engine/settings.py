@@ -53,6 +53,8 @@ class Settings:
         custom_search_space: dotted path of a function (config, trial) that suggests further params.
         when: conditions by key: a parameter exists only when another key has a value (or one of a list of values).
         constraints: expressions of params that every point must fulfil.
+        roles: what the study asks about (`scientific`), what it only has to tune (`nuisance`) and what it holds still
+            (`fixed`), as lists of keys.
         seed: what all seeds are derived from; null draws one.
         seed_key: the configuration key that is given each trial's seed, if any.
         threads_key: the configuration key that is given each trial's number of threads, if any.
@@ -93,6 +95,7 @@ class Settings:
     custom_search_space: str | None = None
     when: dict[str, Any] = field(default_factory=dict)
     constraints: list[str] = field(default_factory=list)
+    roles: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     seed_key: str | None = None
     threads_key: str | None = None

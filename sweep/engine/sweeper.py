@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import StorageInternalError
 
-from sweep.engine import build, enqueue
+from sweep.engine import build, enqueue, roles
 from sweep.engine import study as studies
 from sweep.engine.baselines import Baselines
 from sweep.engine.checks import check_settings
@@ -108,6 +108,7 @@ class StudySweeper:
         enqueue.points(space, settings)
         baselines = Baselines.read(settings, self._config, space.fixed)
         loader = self._context.config_loader
+        roles.read(settings, space, self._config, loader)
         try:
             return Composed(
                 [loader.load_sweep_config(self._config, point) for point in space.points()],
@@ -130,9 +131,12 @@ class StudySweeper:
         """
         self.check(arguments)
         store = open_store(self._settings)
-        candidates = works(self._name, self._folder, self._space(arguments), self._settings, self._config)
+        space = self._space(arguments)
+        asked = roles.read(self._settings, space, self._config, self._context.config_loader)
+        candidates = works(self._name, self._folder, space, self._settings, self._config)
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
+            running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
             parent = open_run(store, running.study, work)
             try:
                 self._run_baselines(work, running, parent)

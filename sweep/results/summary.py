@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sweep.engine.errors import UserError
 from sweep.engine.study import NOT_COMPARABLE, outstanding
-from sweep.results import export, leaderboard
+from sweep.results import export, leaderboard, roles
 from sweep.results.front import front, front_table
 from sweep.tracking.ended import Ended
 
@@ -56,6 +56,8 @@ def close(
         OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
+        if said := roles.answer(study):
+            console.print(roles.table(study, said))
         if export_as is not None:
             try:
                 paths = (
