@@ -194,7 +194,10 @@ class TrainConfig:
 
 @dataclass
 class ObjectiveConfig:
-    """The number that a study optimises: a metric at its best validation, in original units."""
+    """The number that a study optimises, at its best validation: a measure in original units, or a loss.
+
+    Losses (train/loss, val/loss) are in the units that the network is trained in.
+    """
 
     metric: str = "val/log10_rel_error"
     direction: Direction = Direction.minimize
@@ -224,6 +227,27 @@ class StudyConfig:
 
 
 @dataclass
+class ExpectsConfig:
+    """What a run of an exported configuration is compared with at its end; it changes nothing of the run.
+
+    Attributes:
+        of: the trial, in words.
+        metric: its objective.
+        value: what it was.
+        configuration: names the configuration: see `sweep.results.expectation.digest`.
+        evaluation: names what it was judged on.
+        made_with: commit, versions and processor.
+    """
+
+    of: str = MISSING
+    metric: str = MISSING
+    value: float = MISSING
+    configuration: str = MISSING
+    evaluation: str | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class PathsConfig:
     """Where things are kept. `root` comes from SWEEP_ROOT, which the command line sets to the checkout."""
 
@@ -246,6 +270,7 @@ class Config:
     storage: StorageConfig = MISSING
     study: StudyConfig = MISSING
     paths: PathsConfig = MISSING
+    expects: ExpectsConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ from sweep.engine import study as studies
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
+from sweep.engine.made_with import MADE_WITH, made_with
 from sweep.engine.outcome import Outcome, run_state
 from sweep.engine.placement import share_out
 from sweep.engine.plan import Plan
@@ -58,6 +59,7 @@ class Agent:
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
         self._study = studies.load_study(self._storage, plan.study, sampler, build.pruner(settings.pruner))
+        self._made_with = made_with(plan.task)
         self._lease = Lease.named(self._study, agent_key)
         self._watch = Watch()
         limits = Limits(settings.trial_timeout, settings.trial_memory, settings.recycle_after, settings.recycle_memory)
@@ -155,6 +157,7 @@ class Agent:
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         slot.trial.set_user_attr("overrides", overrides)
         slot.trial.set_user_attr("output_dir", str(folder))
+        slot.trial.set_user_attr(MADE_WITH, self._made_with)
         if self._tracker is not None:
             tags = {"sweep.output_dir": str(folder)}
             self._tracker.begin(claimed.number, self._run_name(slot), run_params(config), tags, folder)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from sweep.engine.checks import directions
 from sweep.engine.storage import bare
+from sweep.engine.study import NOT_COMPARABLE
 
 if TYPE_CHECKING:
     from sweep.engine.works import Work
@@ -45,9 +46,9 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
     params |= {key: str(settings[key]) for key in ("n_trials", "n_jobs", "n_agents", "objective", "max_retries")}
     params |= {key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]}
     params |= {"direction": ",".join(directions(settings)), "seed": str(study.user_attrs["seed"])}
-    run = study_run(store, work.name, study.user_attrs["id"], params)
+    run = study_run(store, work.name, study.user_attrs["id"], params, _marks(study))
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
-    return run
+    return dataclasses.replace(run, marks=_marks(study))
 
 
 def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
@@ -55,4 +56,10 @@ def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
     if run is None:
         return None
     study.set_user_attr(TRACKING_URI, bare(run.store.uri))
-    return dataclasses.replace(run, study=study.study_name, study_id=study.user_attrs["id"])
+    return dataclasses.replace(run, study=study.study_name, study_id=study.user_attrs["id"], marks=_marks(study))
+
+
+def _marks(study: optuna.Study) -> dict[str, str]:
+    """Tags of all runs of a study whose trials cannot be compared; none otherwise."""
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    return {"sweep.comparable": "false", f"sweep.{NOT_COMPARABLE}": reason} if reason else {}

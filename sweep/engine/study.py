@@ -36,6 +36,9 @@ FIXED_PARAMS = "fixed_params"
 N_TRIALS = "n_trials"
 """Study attribute: the budget, in first attempts."""
 
+NOT_COMPARABLE = "not_comparable"
+"""Study attribute, and key of `hydra.sweeper`: why its trials cannot be compared by their values, if they cannot."""
+
 EXHAUSTED = "exhausted"
 """Study attribute: whether the sampler has no further point to try."""
 

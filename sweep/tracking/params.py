@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-NOT_PARAMS = ("hydra", "paths", "tracking", "storage")
-"""Where a run is kept says nothing about what it is."""
+NOT_PARAMS = ("hydra", "paths", "tracking", "storage", "expects")
+"""Where a run is kept, and what it is compared with, say nothing about what it is."""
 
 LOG_SCALED = ("learning_rate",)
 """Last parts of keys that are also logged as log10: MLflow's parallel coordinates have no log axis."""

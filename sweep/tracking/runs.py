@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,19 @@ class StudyRun:
         run_id: MLflow's id.
         study: the study's name.
         study_id: the study's id, which no other study has.
+        marks: tags of the runs of its trials.
     """
 
     store: Store
     run_id: str
     study: str
     study_id: str
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def tracker(self) -> Tracker:
         """A new tracker for trials of this study, whose runs are nested under this one."""
         # A filter on a parent's tags drops its children, so they carry the study's name and id too.
-        return Tracker(self.store, self.run_id, _study_tags(self.study, self.study_id, "trial"))
+        return Tracker(self.store, self.run_id, {**_study_tags(self.study, self.study_id, "trial"), **self.marks})
 
 
 def study_run(
@@ -119,6 +121,7 @@ def reconcile(parent: StudyRun, ended: Mapping[int, Ended], patience: float = CL
             if number not in runs:
                 tags = _study_tags(parent.study, parent.study_id, "trial")
                 tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **source_tags()}
+                tags |= parent.marks
                 run_id = create_run(api, parent.store, f"{parent.study} {number}", tags)
                 log_all(api, run_id, [], trial.params, {})
             elif runs[number].info.status == "RUNNING":
