@@ -9,7 +9,7 @@ import optuna
 
 from sweep.engine.parent import TRACKING_URI
 from sweep.engine.storage import with_password
-from sweep.results.delete import TRACKING_VARIABLE
+from sweep.tracking.store import TRACKING_VARIABLE
 
 
 def attach(study: optuna.Study, files: Iterable[tuple[Path, str]]) -> bool:
