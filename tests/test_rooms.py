@@ -99,6 +99,7 @@ def test_only_tracking_imports_mlflow_and_only_training_tensorflow() -> None:
         "import sweep.results.leaderboard, sweep.results.progress, sweep.results.export, sweep.results.summary",
         "import hydra_plugins.sweep_optuna.sweeper",
         "import sweep.results.catalogue, sweep.results.delete, sweep.tracking.forget",
+        "import sweep.results.importance",
     ],
 )
 def test_what_should_answer_at_once_loads_nothing_slow(program: str) -> None:
