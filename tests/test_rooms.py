@@ -100,6 +100,7 @@ def test_only_tracking_imports_mlflow_and_only_training_tensorflow() -> None:
         "import hydra_plugins.sweep_optuna.sweeper",
         "import sweep.results.report.build, sweep.results.attach, sweep.tracking.files",
         "import sweep.results.catalogue, sweep.results.delete, sweep.tracking.forget",
+        "import sweep.results.importance",
     ],
 )
 def test_what_should_answer_at_once_loads_nothing_slow(program: str) -> None:
