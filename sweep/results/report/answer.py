@@ -53,8 +53,13 @@ def _compared(evidence: Evidence, each: Reference) -> str:
         return ""
     kind = {"baseline": "baseline ", "enqueued": "the enqueued "}.get(each.kind, "")
     if not evidence.objective.better(best, value):
-        return f"{kind}{each.name} has {number(value)}, which is not worse"
-    return f"{kind}{each.name} has {number(value)}{_factor(evidence, value, best)}"
+        return f"{kind}{each.name} has {_beside(value, best)}, which is not worse"
+    return f"{kind}{each.name} has {_beside(value, best)}{_factor(evidence, value, best)}"
+
+
+def _beside(value: float, best: float) -> str:
+    """A value as it stands beside the best, with no more digits behind the point: what is nearly zero is zero."""
+    return number(round(value, 3 - math.floor(math.log10(abs(best)))) if best else value)
 
 
 def _factor(evidence: Evidence, value: float, best: float) -> str:
