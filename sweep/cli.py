@@ -184,15 +184,22 @@ def delete(study: str, yes: bool) -> None:
 
 
 @commands.command()
+@click.argument("study", required=False)
 @_storage_option
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(port: int) -> None:
-    """Open this project's runs in the MLflow UI, on this machine only. Ends with Ctrl-C."""
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000; with --optuna 8080.")
+@click.option("--optuna", is_flag=True, help="optuna-dashboard instead of MLflow (the extra dashboard).")
+def ui(study: str | None, port: int | None, optuna: bool) -> None:
+    """Open this project's runs in the MLflow UI, at STUDY or the newest one. This machine only; Ctrl-C ends it."""
+    if optuna:
+        from sweep.results import dashboard
+
+        dashboard.serve(_entry(study) if study else _newest(), port or 8080, click.echo)
+        return
+    from sweep.results.pages import page_of, page_to_show
     from sweep.tracking.server import serve
 
-    paths = _paths()
-    pages = [study.user_attrs.get("page", "") for study in _studies()[-1:]]
-    sys.exit(serve(paths, port, "".join(pages), click.echo))
+    where = page_of(_study(study)) if study else page_to_show(_studies(), _paths())
+    sys.exit(serve(_paths(), where.uri, port or 5000, where.anchor, click.echo))
 
 
 def _paths() -> Paths:
@@ -221,6 +228,18 @@ def _studies() -> list[optuna.Study]:
             with _left_out():
                 found.append(entry.load())
     return found
+
+
+def _newest() -> Entry:
+    """The newest study that has begun, or a UserError."""
+    from sweep.engine.errors import UserError
+    from sweep.results.catalogue import entries
+
+    for entry in reversed(list(entries(_paths(), _asked()))):
+        with suppress(UserError):
+            entry.load()
+            return entry
+    raise UserError("STUDY", f"none in {_paths().mlruns}", "a study: `sweep run -m study=quickstart` makes one")
 
 
 @contextmanager

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 TRACKING_URI = "tracking_uri"
-"""Study attribute: where its runs are."""
+"""Study attribute: where its runs are, without a password."""
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""The environment variable in which MLflow itself looks for its store's address, password and all."""
 
 
 def open_store(settings: DictConfig) -> Store | None:

@@ -19,14 +19,12 @@ import optuna
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch, is_local
+from sweep.engine.parent import TRACKING_URI, TRACKING_VARIABLE
 from sweep.engine.storage import Unwritable, bare, with_password
 from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
 from sweep.results import export
 from sweep.results.catalogue import Entry
-
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
     """The MLflow runs of studies, by tracking URI."""
     found: dict[str, list[str]] = {}
     for study in studies:
-        if uri := study.user_attrs.get("tracking_uri"):
+        if uri := study.user_attrs.get(TRACKING_URI):
             from sweep.tracking.forget import find_runs
 
             uri = with_password(uri, TRACKING_VARIABLE)
