@@ -24,9 +24,7 @@ from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
 from sweep.results import export
 from sweep.results.catalogue import Entry
-
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+from sweep.tracking.store import TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)
