@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.engine.outcome import orphaned
 from sweep.tracking.ended import Ended
+from sweep.tracking.tracker import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
-    from sweep.tracking.runs import StudyRun
+    from sweep.tracking.runs import Reconciled, StudyRun
 
 
-def reconcile(study: optuna.Study, run: StudyRun, page: StudyPage) -> Mapping[int, str]:
-    """Makes the runs of a study's trials agree with it, if MLflow answers; returns their ids by trial number.
+def reconcile(
+    study: optuna.Study, run: StudyRun, page: StudyPage, orphans: bool = False, timeout: float = CLOSE_SECONDS
+) -> Reconciled | None:
+    """Makes the runs of a study's trials agree with it; None if something waits for MLflow, or it does not answer.
 
     Args:
         study: the study.
         run: the run that those of its trials are nested under.
-        page: the page of the study, or of the one that it is beside, whose left-overs are written first.
+        page: the page of the study, or of the one that it is beside: what waits there is written first.
+        orphans: whether trials that are RUNNING count as ended, since nobody runs the study.
+        timeout: how long what waits may take while MLflow answers, in seconds.
     """
-    if not page.catch_up():
-        return {}
+    if not page.catch_up(timeout):
+        return None
     from sweep.tracking import runs
 
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    done = runs.reconcile(run, {trial.number: ended(trial) for trial in finished})
-    return done.runs if done else {}
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, *([TrialState.RUNNING] if orphans else [])]
+    return runs.reconcile(run, {t.number: _ended(t) for t in study.get_trials(deepcopy=False, states=tuple(states))})
 
 
-def ended(trial: FrozenTrial) -> Ended:
-    """What a study knows of a trial that has ended."""
+def _ended(trial: FrozenTrial) -> Ended:
+    """What a study knows of a trial that has ended, or whose agent is gone."""
     attributes = trial.user_attrs
-    interrupted = trial.state == TrialState.FAIL and attributes.get("retry") == "always"
+    orphan = not trial.state.is_finished()
+    interrupted = orphan or (trial.state == TrialState.FAIL and attributes.get("retry") == "always")
     constraints = {f"constraint/{name}": value for name, value in trial.constraints.items()}
     return Ended(
         state="STOPPED" if interrupted else trial.state.name,
-        reason=str(attributes.get("reason", "")),
+        reason=orphaned().reason if orphan else str(attributes.get("reason", "")),
         values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
         params={key: str(value) for key, value in trial.params.items()},
         metrics={**attributes.get("metrics", {}), **constraints},

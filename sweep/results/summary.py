@@ -54,10 +54,10 @@ def close(
     console = Console()
     several = len(study.directions) > 1
     left = outstanding(study, max_retries)
-    runs = reconcile(study, page.run, page) if page else {}
+    mirror = reconcile(study, page.run, page) if page else None
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
-        OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
+        OmegaConf.save(OmegaConf.create(_results(study, mirror.runs if mirror else {})), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
         if export_as is not None:

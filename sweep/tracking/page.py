@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.tracking.spool import Spool, look, spools
+from sweep.tracking.spool import Spool, look, spools, waiting
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker, new_spool, take_over
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ class StudyPage:
     Attributes:
         run: see above.
         folder: see above.
-        lost: how many events of processes that are gone will never be written.
         step: the highest step of any metric that is known to have been written or to wait.
     """
 
@@ -46,10 +45,10 @@ class StudyPage:
         self.step = run.step
         self.folder = Path(folder)
         self._left: list[Tracker] = []
-        self.lost = 0
+        self._lost = 0
         spool = _left(self.folder, run.run_id)
         if spool is None:
-            tags = {"sweep.kind": _KIND, "sweep.run_id": run.run_id}
+            tags = {"sweep.kind": _KIND, "sweep.study": run.study, "sweep.run_id": run.run_id}
             self._tracker = Tracker(run.store, new_spool(folder, run.store, tags=tags))
             self._tracker.put(_RUN, "open", {"run_id": run.run_id, "folder": None})
         else:
@@ -59,7 +58,17 @@ class StudyPage:
     @property
     def waiting(self) -> int:
         """How many events of the study and its siblings are not in MLflow yet, whoever has them now."""
-        return sum(seen.waiting for path in spools(self.folder) if (seen := look(path)))
+        return waiting(self.folder)
+
+    @property
+    def lost(self) -> int:
+        """How many events that this page was to write will never be written."""
+        return self._lost + sum(tracker.lost for tracker in self._trackers())
+
+    @property
+    def away(self) -> str | None:
+        """The address of a store that did not answer when it was last asked, if there is one."""
+        return next((tracker.address for tracker in self._trackers() if tracker.away), None)
 
     def begin(self) -> None:
         """Marks the study as running."""
@@ -93,24 +102,23 @@ class StudyPage:
         self._tracker.put(_RUN, "status", {"status": status})
 
     def catch_up(self, timeout: float = CLOSE_SECONDS) -> bool:
-        """Writes what other processes of the study left that are gone; in the background, if the store is away.
+        """Writes what was said so far, here and by other processes of the study that are gone.
 
         Args:
-            timeout: how long to wait for a store that answers, in seconds.
+            timeout: how long to wait for a store that answers, in seconds; it goes on in the background.
 
         Returns:
-            Whether nothing of it is left.
+            Whether nothing waits, neither here nor in a process that lives.
         """
         deadline = time.monotonic() + timeout
         self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path, self.run.store))]
-        for tracker in self._left:
+        for tracker in self._trackers():
             while not tracker.flush(0.2) and not tracker.away and time.monotonic() < deadline:
                 pass
         written = [tracker for tracker in self._left if not tracker.waiting]
-        self.lost += sum(tracker.close() for tracker in written)
         self._left = [tracker for tracker in self._left if tracker not in written]
-        seen = [look(path) for path in spools(self.folder) if path != self._tracker.path]
-        return not any(spool.waiting for spool in seen if spool)
+        self._lost += sum(tracker.close() for tracker in written)
+        return not self.waiting
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
         """Writes what is left; returns how many events are not in MLflow.
@@ -122,6 +130,9 @@ class StudyPage:
         """
         missing = self._tracker.close(timeout)
         return missing + sum(tracker.close(0 if tracker.away else timeout) for tracker in self._left)
+
+    def _trackers(self) -> list[Tracker]:
+        return [self._tracker, *self._left]
 
 
 def _left(folder: Path, run_id: str) -> Spool | None:

@@ -32,6 +32,7 @@ __all__ = [
     "run_in",
     "run_params",
     "single_run",
+    "status",
     "study_run",
 ]
 
@@ -145,6 +146,19 @@ def reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled | None
     except Exception as error:  # it is away, or an experiment was deleted
         log.warning("MLflow has not got the runs of study %s that were left open: %s", parent.study, reason(error))
         return None
+
+
+def status(parent: StudyRun) -> str:
+    """The status that MLflow has of a study's own run.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    try:
+        return str(client(parent.store.uri).get_run(parent.run_id).info.status)
+    except Exception as error:
+        received = f"{shown(parent.store.uri)} ({reason(error)})"
+        raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
 
 
 def _reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled:

@@ -231,6 +231,11 @@ def spools(home: Path) -> list[Path]:
     return sorted([*home.glob("tracking.*.jsonl"), *home.glob("*/tracking.*.jsonl")])
 
 
+def waiting(home: Path) -> int:
+    """How many events wait in the spools of a study's folder, whoever has them now."""
+    return sum(seen.waiting for path in spools(home) if (seen := look(path)))
+
+
 def look(path: Path) -> Look | None:
     """Looks at a spool, whoever has it now; None if there is none, or it does not say whose it is."""
     try:

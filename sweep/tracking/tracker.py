@@ -68,6 +68,11 @@ class Tracker:
         return self._spool.path
 
     @property
+    def address(self) -> str:
+        """Where the store is, as it may be shown."""
+        return shown(self._store.uri)
+
+    @property
     def away(self) -> bool:
         """Whether the store did not answer when it was last asked."""
         return self._away
@@ -179,9 +184,9 @@ class Tracker:
                 self._changed.wait(0.1)
             missing = self.lost + self.waiting
         if self.lost:
-            log.warning("%d events are not in MLflow at %s", self.lost, shown(self._store.uri))
+            log.warning("%d events are not in MLflow at %s", self.lost, self.address)
         if self.waiting:
-            log.info("%d events wait in %s for MLflow at %s", self.waiting, self._spool.path, shown(self._store.uri))
+            log.info("%d events wait in %s for MLflow at %s", self.waiting, self._spool.path, self.address)
         return missing
 
     def _rest(self) -> float:
@@ -282,12 +287,12 @@ class Tracker:
         """Says that the store is away, once until it is back."""
         if not self._away:
             self._away = True
-            log.warning("MLflow at %s is away (%s); events wait, trials go on", shown(self._store.uri), reason(error))
+            log.warning("MLflow at %s is away (%s); events wait, trials go on", self.address, reason(error))
 
     def _answered(self) -> None:
         if self._away:
             self._away = False
-            log.info("MLflow at %s answers again; what had waited is being written", shown(self._store.uri))
+            log.info("MLflow at %s answers again; what had waited is being written", self.address)
 
     def _refused(self, event: Event, error: Exception) -> None:
         """Counts an event that will never be written, and says so: in full once a run."""
