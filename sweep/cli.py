@@ -117,13 +117,19 @@ def status(study: str | None, as_json: bool) -> None:
     from sweep.results import progress
     from sweep.results.front import front_table
     from sweep.results.snapshot import snapshot
+    from sweep.results.sync import overdue
 
     snapshots = [snapshot(each) for each in ([_study(study)] if study else _studies())]
+    waiting = overdue(_entry(study)) if study else 0
     if as_json:
-        listed = [seen.to_json() for seen in snapshots]
+        listed = [{**seen.to_json(), **({"waiting": waiting} if study else {})} for seen in snapshots]
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
     elif study:
         Console().print(progress.render(snapshots[0]))
+        if waiting:
+            click.echo(
+                f"{waiting:,} events wait for MLflow. `sweep sync {study}` writes them once the study has ended."
+            )
         if snapshots[0].front:
             Console().print(front_table(_study(study)))
     else:
@@ -185,6 +191,19 @@ def delete(study: str, yes: bool) -> None:
 
 @commands.command()
 @click.argument("study", required=False)
+@_storage_option
+def sync(study: str | None) -> None:
+    """Write what waits for MLflow since its server was away or a process was killed: of STUDY, or of all that is here.
+
+    STUDY may be the folder of another application's study.
+    """
+    from sweep.results import sync as syncs
+
+    for line in syncs.sync(_paths(), study, _asked()):
+        click.echo(line)
+
+
+@commands.command()
 @_storage_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000; with --optuna 8080.")
 @click.option("--optuna", is_flag=True, help="optuna-dashboard instead of MLflow (the extra dashboard).")

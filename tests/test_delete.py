@@ -37,7 +37,7 @@ def make(paths: Paths, name: str, sibling: bool = False, store: Store | None = N
     study = create_or_resume(open_storage(None, home), name, IDENTITY, 0)
     remember(home, None)
     parent = study_run(store, name, study.user_attrs["id"], {}) if store else None
-    tracker = parent.tracker() if parent else None
+    tracker = parent.tracker(home) if parent else None
     study.set_user_attr("tracking_uri", store.uri if store else None)
     for number in range(2):
         folder = home / ("baselines" if sibling else "trials") / str(number)

@@ -224,7 +224,7 @@ def test_the_results_of_one_objective_are_the_old_keys_and_ours(study, add, tmp_
 def test_mlflow_has_every_objective_and_constraint_and_the_results_name_its_runs(several, open_experiment, tmp_path):
     store = open_experiment("several")
     parent = study_run(store, "planted", "id-front", {})
-    summary.close(several, tmp_path, parent, None, 0, Supervisor())
+    summary.close(several, tmp_path, parent.page(tmp_path), None, 0, Supervisor())
     solution = OmegaConf.load(tmp_path / "optimization_results.yaml").solutions[0]
     run = client(store.uri).get_run(solution.mlflow_run_id)
     assert run.data.tags["sweep.trial"] == "6"

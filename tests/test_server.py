@@ -18,7 +18,7 @@ from optuna.trial import create_trial
 from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.storage import open_storage
 from sweep.paths import Paths
-from sweep.tracking.runs import finish_study, study_run
+from sweep.tracking.runs import study_run
 from sweep.tracking.store import open_store
 
 
@@ -37,7 +37,10 @@ def server(tmp_path: Path, unused_port: int) -> Iterator[Server]:
         open_storage(None, paths.study("seen")), "seen", Identity({}, {"x": "1,2"}, {}, ["minimize"]), 0
     )
     run = study_run(store, "seen", study.user_attrs["id"], {"space/x": "1,2"})
-    finish_study(run, note="What this study found")
+    page = run.page(tmp_path)
+    page.describe("What this study found")
+    page.end("FINISHED")
+    assert page.close() == 0
     study.set_user_attr("tracking_uri", store.uri)
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
     process = subprocess.Popen(

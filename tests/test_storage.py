@@ -13,7 +13,8 @@ import optuna
 import pytest
 
 from sweep.engine.errors import UserError
-from sweep.engine.storage import JOURNAL, Unwritable, bare, cut_torn_line, open_storage, recall, remember
+from sweep.engine.storage import JOURNAL, Unwritable, bare, open_storage, recall, remember
+from sweep.engine.torn import cut_torn_line
 
 
 def make_study(folder: Path, trials: int) -> None:

@@ -115,7 +115,7 @@ def test_passwords_are_not_shown():
 
 
 def test_nothing_heavy_is_loaded_before_a_store_is_opened():
-    rooms = "store runs single tracker writer params backlog server"
+    rooms = "store runs single tracker writer params spool page server"
     lines = [f"import sweep.tracking.{room}" for room in rooms.split()]
     lines += [f"import sweep.results.{file}" for file in ("leaderboard", "progress", "export")]
     lines += ["import sys", "assert not {'mlflow', 'tensorflow', 'keras'} & set(sys.modules)"]

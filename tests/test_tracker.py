@@ -11,7 +11,7 @@ import pytest
 
 from sweep.tracking.runs import study_run
 from sweep.tracking.store import Store, client, open_store, server_command, server_environment
-from sweep.tracking.tracker import Tracker
+from sweep.tracking.tracker import Tracker, new_spool
 
 
 class Server:
@@ -60,6 +60,10 @@ def server(tmp_path_factory):
     server.kill()
 
 
+def tracker_in(folder, store, kind="run"):
+    return Tracker(store, new_spool(folder, store, tags={"sweep.kind": kind}))
+
+
 def history(store, name="val/rmse"):
     """Every point of a metric of every trial, and every trial's status."""
     api = client(store.uri)
@@ -75,7 +79,7 @@ def test_a_server_killed_in_the_middle_loses_no_point_and_doubles_none(server, t
     store = open_store(server.uri, "outage", tmp_path)
     picture = tmp_path / "scatter.png"
     picture.write_bytes(b"a picture")
-    tracker = study_run(store, "quick", "id-1", {"n_trials": "4"}).tracker()
+    tracker = study_run(store, "quick", "id-1", {"n_trials": "4"}).tracker(tmp_path)
 
     def write(number, steps):
         for step in steps:
@@ -156,7 +160,7 @@ def test_what_is_done_without_an_answer_is_not_done_twice(server, forgetful, tmp
     store = open_store(server.uri, "forgetful", tmp_path)
     picture = tmp_path / "scatter.png"
     picture.write_bytes(b"a picture")
-    tracker = Tracker(Store(forgetful, store.experiment, store.experiment_id), tags={"sweep.kind": "trial"})
+    tracker = tracker_in(tmp_path, Store(forgetful, store.experiment, store.experiment_id), "trial")
     tracker.begin(0, "a run", {"a": "1"}, {"sweep.trial": "0"})
     for step in range(10):
         tracker.write(0, "metrics", {"values": {"val/rmse": float(step)}, "step": step})
@@ -168,16 +172,16 @@ def test_what_is_done_without_an_answer_is_not_done_twice(server, forgetful, tmp
     assert statuses == {0: "FAILED"}
 
 
-def test_events_after_the_end_are_said(open_experiment, caplog):
-    tracker = Tracker(open_experiment("closed"))
+def test_events_after_the_end_are_said(open_experiment, tmp_path, caplog):
+    tracker = tracker_in(tmp_path, open_experiment("closed"))
     assert tracker.close() == 0
     tracker.write(0, "facts", {"a": 1})
     assert "came after the tracker was closed" in caplog.text
     assert tracker.close(0) == 1
 
 
-def test_the_caller_never_waits(open_experiment):
-    tracker = Tracker(open_experiment("waits"), tags={"sweep.kind": "run"})
+def test_the_caller_never_waits(open_experiment, tmp_path):
+    tracker = tracker_in(tmp_path, open_experiment("waits"))
     tracker.begin(0, "a run", {})
     for step in range(10_000):
         tracker.write(0, "report", {"value": float(step), "step": step})

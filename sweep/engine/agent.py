@@ -64,7 +64,7 @@ class Agent:
         setup = pack(plan.task, plan.hydra_context)
         cores = share_out(sorted(os.sched_getaffinity(0)), settings.n_jobs)
         self._slots = [Slot(i, cores[i], setup, limits) for i in range(settings.n_jobs)]
-        self._tracker = plan.parent.tracker() if plan.parent is not None else None
+        self._tracker = plan.parent.tracker(plan.folder) if plan.parent is not None else None
 
     def run(self) -> None:
         """Fills the slots until the study has nothing left to do, or is told to stop."""

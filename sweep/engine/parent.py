@@ -10,19 +10,20 @@ import optuna
 from omegaconf import DictConfig
 
 from sweep.engine.checks import directions
-from sweep.engine.storage import bare
+from sweep.engine.storage import bare, with_password
 
 if TYPE_CHECKING:
     from sweep.engine.works import Work
+    from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import StudyRun
     from sweep.tracking.store import Store
-
 
 TRACKING_URI = "tracking_uri"
 """Study attribute: where its runs are, without a password."""
 
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+
+PARENT = "parent"
+"""Study attribute: MLflow's experiment, and the run that its trials' runs are under."""
 
 
 def open_store(settings: DictConfig) -> Store | None:
@@ -35,8 +36,12 @@ def open_store(settings: DictConfig) -> Store | None:
     return store.open_store(tracking.uri, tracking.experiment, Path(tracking.artifacts))
 
 
-def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun | None:
-    """Finds or creates the run of a study."""
+def open_page(store: Store | None, study: optuna.Study, work: Work) -> StudyPage | None:
+    """Finds or creates the run of a study, marks it as running, and writes what earlier processes left of it.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
     if store is None:
         return None
     from sweep.tracking.runs import study_run
@@ -50,12 +55,38 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
     params |= {"direction": ",".join(directions(settings)), "seed": str(study.user_attrs["seed"])}
     run = study_run(store, work.name, study.user_attrs["id"], params)
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
+    _remember(run, study)
+    page = run.page(work.home)
+    page.begin()
+    page.catch_up()
+    return page
+
+
+def beside(page: StudyPage | None, study: optuna.Study) -> StudyRun | None:
+    """The run of a page for the trials of a study's sibling."""
+    if page is None:
+        return None
+    study.set_user_attr(TRACKING_URI, bare(page.run.store.uri))
+    run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"])
+    _remember(run, study)
     return run
 
 
-def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
-    """The same run for the trials of a study's sibling."""
-    if run is None:
+def known_run(study: optuna.Study) -> StudyRun | None:
+    """The run that a study's trials are under, whether or not its store answers; None if it is not tracked.
+
+    The password is that of MLFLOW_TRACKING_URI, if it names the same store.
+    """
+    known = study.user_attrs.get(PARENT)
+    if known is None:
         return None
-    study.set_user_attr(TRACKING_URI, bare(run.store.uri))
-    return dataclasses.replace(run, study=study.study_name, study_id=study.user_attrs["id"])
+    from sweep.tracking.runs import StudyRun
+    from sweep.tracking.store import TRACKING_VARIABLE, Store
+
+    store = Store(with_password(study.user_attrs[TRACKING_URI], TRACKING_VARIABLE), *known["experiment"])
+    return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"])
+
+
+def _remember(run: StudyRun, study: optuna.Study) -> None:
+    experiment = [run.store.experiment, run.store.experiment_id]
+    study.set_user_attr(PARENT, {"experiment": experiment, "run_id": run.run_id})

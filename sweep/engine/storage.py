@@ -16,13 +16,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from sweep.engine.errors import UserError
-from sweep.engine.journal import Unwritable, cut_torn_line, open_journal
+from sweep.engine.journal import Unwritable, open_journal
 
 __all__ = [
     "Unwritable",
     "absolute",
     "bare",
-    "cut_torn_line",
     "only_one",
     "open_storage",
     "recall",

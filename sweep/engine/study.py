@@ -36,6 +36,9 @@ FIXED_PARAMS = "fixed_params"
 N_TRIALS = "n_trials"
 """Study attribute: the budget, in first attempts."""
 
+MAX_RETRIES = "max_retries"
+"""Study attribute: how often a trial is run again whose process died."""
+
 EXHAUSTED = "exhausted"
 """Study attribute: whether the sampler has no further point to try."""
 

@@ -58,7 +58,7 @@ class Supervisor:
         settings: `hydra.sweeper`.
 
     Attributes:
-        refresh: called after every look, to show how the study is.
+        looks: called after every look at the study, to show how it is.
         interrupted: whether Ctrl-C was pressed.
         spent: why the study starts no further trial although some are left, if its time or patience is spent.
         hopeless: why the study was given up, if it was.
@@ -78,7 +78,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._failure: Exception | None = None
         self._handler: Any = None
-        self.refresh: Callable[[], None] = _nothing
+        self.looks: list[Callable[[], None]] = []
         self.interrupted = threading.Event()
         self.spent: str | None = None
         self.hopeless: str | None = None
@@ -135,7 +135,7 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         self._lease.release()
-        self.refresh()
+        self._show()
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.interrupted.is_set():
@@ -156,7 +156,7 @@ class Supervisor:
                     raise CompactHydraException("Another sweeper has taken this study over; this one stops")
                 self._lease.beat()
                 self.look_after()
-                self.refresh()
+                self._show()
         except Exception as error:
             self._failure = error
             with contextlib.suppress(Exception):  # what failed may be the storage itself
@@ -176,6 +176,10 @@ class Supervisor:
             for failed in studies.retries(self._study, self._settings.max_retries):
                 studies.retry(self._study, failed)
             self._keep_budget()
+
+    def _show(self) -> None:
+        for look in self.looks:
+            look()
 
     def _keep_budget(self) -> None:
         if self.spent or self.hopeless:
@@ -204,7 +208,3 @@ class Supervisor:
             if orphan:
                 orphans.append(trial)
         return orphans
-
-
-def _nothing() -> None:
-    """What is done after a look before there is a display."""

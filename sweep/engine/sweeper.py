@@ -27,16 +27,18 @@ from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
-from sweep.engine.parent import beside, open_run, open_store
+from sweep.engine.parent import beside, open_page, open_store
 from sweep.engine.plan import Plan
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
+from sweep.results.curves import Curves
 from sweep.results.progress import Progress
 
 if TYPE_CHECKING:
+    from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import StudyRun
 
 log = logging.getLogger(__name__)
@@ -119,17 +121,19 @@ class StudySweeper:
         candidates = works(self._name, self._folder, self._space(arguments), self._settings, self._config)
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
-            parent = open_run(store, running.study, work)
+            page = open_page(store, running.study, work)
+            if page is not None:
+                running.supervisor.looks.append(Curves(running.study, page).update)
             try:
-                self._run_baselines(work, running, parent)
-                self._run(work, running, parent)
+                self._run_baselines(work, running, page)
+                self._run(work, running, page.run if page else None)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
             except Exception:
-                summary.close_run(running.study, parent, "FAILED")
+                summary.close_run(running.study, page, "FAILED")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, parent, settings.export, settings.max_retries, supervisor)
+        summary.close(running.study, work.home, page, settings.export, settings.max_retries, supervisor)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -153,11 +157,11 @@ class StudySweeper:
         """Runs what a study has left to run."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
         added = studies.top_up(study, work.n_trials, work.points)
-        for key, value in {"objective": settings.objective, "slots": settings.n_jobs}.items():
-            study.set_user_attr(key, value)
+        for key, setting in {"objective": "objective", "slots": "n_jobs", studies.MAX_RETRIES: "max_retries"}.items():
+            study.set_user_attr(key, settings[setting])
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
         with Progress(study) as display:
-            supervisor.refresh = display.refresh
+            supervisor.looks.append(display.refresh)
             supervisor.look_after()
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
                 ended = _ended(study)
@@ -175,21 +179,21 @@ class StudySweeper:
                 if _ended(study) == ended:
                     break
 
-    def _run_baselines(self, work: Work, running: Running, parent: StudyRun | None) -> None:
+    def _run_baselines(self, work: Work, running: Running, page: StudyPage | None) -> None:
         """Runs the study's baselines in their sibling study, whose runs are under the same one."""
         theirs = sibling(work, self._config)
         if theirs is None:
             return
         with contextlib.ExitStack() as while_they_run:
             _, other = self._begin(iter([theirs]), while_they_run)
-            own = beside(parent, other.study)
+            own = beside(page, other.study)
             try:
                 self._run(theirs, other, own)
             finally:
                 if other.supervisor.interrupted.is_set():
                     running.supervisor.interrupted.set()
                     running.study.set_user_attr(STOP, True)
-        summary.close_baselines(other.study, own)
+        summary.close_baselines(other.study, own, page)
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)

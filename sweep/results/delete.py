@@ -8,23 +8,23 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
-from sweep.engine.lease import Lease, Watch, is_local
-from sweep.engine.parent import TRACKING_URI, TRACKING_VARIABLE
+from sweep.engine.lease import Lease
+from sweep.engine.parent import TRACKING_URI
 from sweep.engine.storage import Unwritable, bare, with_password
 from sweep.engine.study import load_study
-from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
+from sweep.engine.supervisor import SWEEPER
 from sweep.results import export
 from sweep.results.catalogue import Entry
+from sweep.results.running import runner
+from sweep.tracking.store import TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -118,22 +118,10 @@ def _trials(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
 
 
 def _check_idle(study: optuna.Study) -> None:
-    """Raises UserError if somebody runs a study; waits until one on another machine has had the time to beat."""
-    watch = Watch()
-    beats: dict[str, int] = {}
-    while alive := [lease for lease in _leases(study) if watch.alive(lease)]:
-        for lease in alive:
-            if is_local(lease) or lease["beat"] != beats.setdefault(lease["token"], lease["beat"]):
-                who = f"process {lease['pid']} on {lease['host']}"
-                allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"
-                raise UserError("STUDY", f"{study.study_name!r}, which {who} runs", allowed)
-        time.sleep(WATCH_SECONDS)
-
-
-def _leases(study: optuna.Study) -> list[dict[str, Any]]:
-    """Those of the study's sweeper and agents that were not given up."""
-    attributes = study.user_attrs.items()
-    return [lease for key, lease in attributes if lease and (key == SWEEPER or key.startswith(agent_key("")))]
+    """Raises UserError if somebody runs a study."""
+    if who := runner(study):
+        allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"
+        raise UserError("STUDY", f"{study.study_name!r}, which {who} runs", allowed)
 
 
 def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:

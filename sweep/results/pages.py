@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import optuna
 
 from sweep.engine.errors import UserError
-from sweep.engine.parent import TRACKING_URI, TRACKING_VARIABLE
+from sweep.engine.parent import TRACKING_URI
 from sweep.engine.storage import with_password
 from sweep.paths import Paths
+from sweep.tracking.store import TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from omegaconf import DictConfig
 from sweep.engine.outcome import Outcome, raised, returned
 from sweep.tracking.params import run_params
 from sweep.tracking.store import Store, open_store
-from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
+from sweep.tracking.tracker import Tracker, new_spool
+
+log = logging.getLogger(__name__)
 
 
 class SingleRun:
@@ -51,7 +54,7 @@ def single_run(config: DictConfig) -> Iterator[SingleRun]:
     hydra = HydraConfig.get()
     store = open_store(config.tracking.uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     name = (hydra.job.override_dirname or hydra.job.name)[:100]
-    with run_in(store, name, run_params(config), folder=hydra.runtime.output_dir) as run:
+    with run_in(store, name, run_params(config), hydra.runtime.output_dir) as run:
         yield run
 
 
@@ -60,9 +63,8 @@ def run_in(
     store: Store,
     name: str,
     params: Mapping[str, str],
+    folder: str | Path,
     tags: Mapping[str, str] | None = None,
-    folder: str | Path | None = None,
-    patience: float = CLOSE_SECONDS,
 ) -> Iterator[SingleRun]:
     """A run for the length of a `with` block: FINISHED, FAILED after an exception, KILLED by Ctrl-C.
 
@@ -70,11 +72,10 @@ def run_in(
         store: where.
         name: what MLflow calls the run.
         params: its params; see `run_params`.
+        folder: its output directory, where events wait for MLflow, and whose `.hydra/*.yaml` are logged when it ends.
         tags: further tags.
-        folder: its output directory, whose `.hydra/*.yaml` are logged when it ends.
-        patience: how long to wait at the end for a store that is away, in seconds.
     """
-    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    tracker = Tracker(store, new_spool(folder, store, tags={"sweep.kind": "run"}))
     run = SingleRun(tracker)
     tracker.begin(0, name, params, tags, folder)
     try:
@@ -90,4 +91,6 @@ def run_in(
         outcome = Outcome("COMPLETE") if run.value is None else returned(run.value, 1)
         tracker.end(0, outcome.state, outcome.reason, value=run.value)
     finally:
-        tracker.close(patience)
+        tracker.close()
+        if tracker.waiting:
+            log.warning("%d events wait for MLflow. `sweep sync` writes them when it is there again", tracker.waiting)

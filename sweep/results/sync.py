@@ -1,0 +1,193 @@
+"""`sweep sync`: what waits for MLflow is written, and its runs are made to agree with their studies."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import optuna
+
+from sweep.engine.baselines import SUFFIX
+from sweep.engine.errors import UserError
+from sweep.engine.lease import Lease
+from sweep.engine.parent import known_run
+from sweep.engine.storage import Unwritable, recall
+from sweep.engine.study import MAX_RETRIES, load_study, outstanding
+from sweep.engine.supervisor import SWEEPER
+from sweep.paths import Paths
+from sweep.results import leaderboard
+from sweep.results.catalogue import Entry, entries, find
+from sweep.results.curves import Curves
+from sweep.results.reconcile import reconcile
+from sweep.results.running import runner
+from sweep.tracking.runs import status
+from sweep.tracking.spool import Event, Spool, look, spools, waiting
+from sweep.tracking.tracker import take_over
+
+GATHERING_SECONDS = 15.0
+"""How long an event may be on its way to a store that answers."""
+
+
+def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[str]:
+    """Writes what waits, and makes the runs of the studies that it is of agree with them.
+
+    Args:
+        paths: where the studies and runs are.
+        study: the name of a study, or the folder of another application's; None is all studies and runs of which
+            something was left.
+        url: look for studies in this storage alone.
+
+    Yields:
+        What there is to say, a line for each study and run.
+
+    Raises:
+        UserError: in the end, if something could not be written; it waits on.
+    """
+    if study and not paths.study(study).is_dir() and spools(Path(study)):
+        found = [Entry(name, Path(study), recall(Path(study))) for name in sorted(_studies_in(Path(study)))]
+    elif study:
+        found = [find(paths, study.removesuffix(SUFFIX), url)]
+    else:
+        found = [entry for entry in entries(paths, url) if entry.home is not None and spools(entry.home)]
+    steps: list[Callable[[], str]] = [partial(_sync_study, entry) for entry in found]
+    if study is None:
+        steps += [partial(_sync_run, path) for path in sorted(paths.mlruns.glob("runs/*/*/tracking.*.jsonl"))]
+    if not steps:
+        yield f"Nothing waits for MLflow in {paths.mlruns}."
+    failed: UserError | None = None
+    for step in steps:
+        try:
+            yield step()
+        except UserError as error:
+            if failed is not None:
+                yield str(failed)
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def overdue(entry: Entry) -> int:
+    """How many events of a study wait for MLflow, and have for longer than it takes to gather them."""
+    seen = [look(path) for path in spools(entry.home)] if entry.home else []
+    latest = (time.time() - GATHERING_SECONDS) * 1000
+    return sum(each.waiting for each in seen if each and each.since and each.since < latest)
+
+
+def _sync_study(entry: Entry) -> str:
+    """Does it for a study and its siblings; returns what there is to say."""
+    home, who = entry.home, f"Study {entry.name}"
+    studies = list(_family(entry))
+    for study in studies:
+        if process := runner(study):
+            held = waiting(home) if home else 0
+            return f"{who} runs ({process}): what waits, {held:,} events, is written by its own processes."
+    if not studies and home is not None:  # its storage is on another machine, whose agent this was
+        written, lost = _write(spools(home), who)
+        return _said(who, written, lost)
+    run = known_run(studies[0]) if studies else None
+    if run is None:
+        return f"{who} is not tracked."
+    with contextlib.ExitStack() as undo:
+        for study in studies:
+            undo.enter_context(_held(study))
+        if home is None:
+            home = Path(undo.enter_context(TemporaryDirectory()))
+        before, page = waiting(home), run.page(home)
+        undo.callback(page.close, 0)
+        closed = made = 0
+        for study in studies:
+            done = reconcile(study, known_run(study) or run, page, orphans=True, timeout=math.inf)
+            if done is None:
+                if page.away:
+                    raise _away(page.away, who, page.waiting)
+                return f"{who}: {page.waiting:,} events are held by a process that lives, which writes them."
+            closed, made = closed + done.closed, made + done.made
+        Curves(studies[0], page).update()
+        if status(run) == "RUNNING":
+            page.end(_status(studies[0]))
+        page.close(math.inf)
+        if page.away:
+            raise _away(page.away, who, page.waiting)
+        return _said(who, before - page.waiting - page.lost, page.lost, closed, made)
+
+
+def _family(entry: Entry) -> Iterator[optuna.Study]:
+    """A study, if it has begun, and its siblings."""
+    names = [entry.name, entry.name + SUFFIX, *(_studies_in(entry.home) if entry.home else ())]
+    for name in dict.fromkeys(names):
+        with contextlib.suppress(KeyError):
+            yield load_study(entry.storage(), name)
+
+
+def _studies_in(home: Path) -> set[str]:
+    """The names of the studies that left something in a folder."""
+    tags = [seen.whose["tags"] for path in spools(home) if (seen := look(path))]
+    return {each["sweep.study"].removesuffix(SUFFIX) for each in tags if "sweep.study" in each}
+
+
+@contextlib.contextmanager
+def _held(study: optuna.Study) -> Iterator[None]:
+    """Takes the lease of a study that nobody runs, so that whoever would go on with it now is refused."""
+    lease = Lease(study, SWEEPER)
+    try:
+        with contextlib.suppress(Unwritable):  # on a full disk too
+            lease.beat()
+        yield
+    finally:
+        with contextlib.suppress(Unwritable):
+            lease.release()
+
+
+def _status(study: optuna.Study) -> str:
+    """What MLflow calls the end of a study whose sweeper is gone."""
+    if outstanding(study, study.user_attrs.get(MAX_RETRIES, 0)):
+        return "KILLED"
+    return "FINISHED" if leaderboard.ranked(study) else "FAILED"
+
+
+def _sync_run(path: Path) -> str:
+    """Does it for a run alone, which is closed if its process was killed; returns what there is to say."""
+    who = f"Run {path.parent.parent.name}/{path.parent.name}"
+    spool = Spool.take(path)
+    if spool is None:
+        return f"{who} runs: what waits is written by its own process."
+    last = deque(spool.events(), maxlen=1)
+    if last and last[0].kind != "end":
+        killed = {"state": "STOPPED", "reason": "killed: its process is gone", "traceback": "", "values": []}
+        spool.append(Event(last[0].time + 1, last[0].number, "end", killed))
+    spool.close()
+    written, lost = _write([path], who)
+    return _said(who, written, lost)
+
+
+def _write(paths: Iterable[Path], who: str) -> tuple[int, int]:
+    """Writes what was left in spools; returns how many events were written, and how many never will be."""
+    written = lost = 0
+    for path in paths:
+        tracker = take_over(path)
+        if tracker is None:
+            continue
+        before = tracker.waiting
+        tracker.close(math.inf)
+        if tracker.waiting:
+            raise _away(tracker.address, who, tracker.waiting)
+        written, lost = written + before - tracker.lost, lost + tracker.lost
+    return written, lost
+
+
+def _away(address: str, who: str, events: int) -> UserError:
+    kept = f"nothing is lost: {events:,} events of {who[:1].lower()}{who[1:]} wait on, and the same command writes them"
+    return UserError("tracking.uri", f"{address}, which does not answer", f"an MLflow store that answers; {kept}")
+
+
+def _said(who: str, written: int, lost: int, closed: int = 0, made: int = 0) -> str:
+    done = {f"{written:,} events written": written, f"{lost:,} events refused by MLflow": lost}
+    done |= {f"{closed} runs closed": closed, f"{made} runs made": made}
+    listed = ", ".join(text for text, count in done.items() if count)
+    return f"{who}: {listed or 'nothing waits, and its runs are as they should be'}."
