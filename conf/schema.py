@@ -194,7 +194,10 @@ class TrainConfig:
 
 @dataclass
 class ObjectiveConfig:
-    """The number that a study optimises: a metric at its best validation, in original units."""
+    """The number that a study optimises, at its best validation: a measure in original units, or a loss.
+
+    Losses (train/loss, val/loss) are in the units that the network is trained in.
+    """
 
     metric: str = "val/log10_rel_error"
     direction: Direction = Direction.minimize

@@ -41,15 +41,20 @@ def commands(root: Path | None) -> None:
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(arguments: tuple[str, ...]) -> None:
-    """Train once, or run a study with -m. Takes Hydra's arguments: see `sweep run --help`."""
+@click.option("--force", is_flag=True)
+def run(arguments: tuple[str, ...], force: bool) -> None:
+    """Train once, or run a study with -m.
+
+    Takes Hydra's arguments: see `sweep run --help`. With --force a study is run whose trials cannot be compared, and
+    everything it writes is marked as that.
+    """
     import hydra
 
     from sweep import preflight
     from sweep.engine.errors import UserError
 
-    preflight.check(list(arguments), task)
-    sys.argv = ["sweep run", *arguments]
+    trapped = preflight.check(list(arguments), task, force)
+    sys.argv = ["sweep run", *preflight.marked(list(arguments), trapped)]
     application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
     try:
         application(task)()

@@ -26,9 +26,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema  # noqa: F401 - registers the schemas
-from sweep import metrics
+from sweep import guard, metrics
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
+from sweep.engine.literals import text_of
+from sweep.engine.study import NOT_COMPARABLE
 from sweep.tracking.store import absolute
 from sweep.training import checkpoint
 
@@ -36,8 +38,16 @@ CONFIG_PATH = "pkg://conf"
 CONFIG_NAME = "config"
 
 
-def check(arguments: list[str], task: Any) -> None:
+def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     """Checks the arguments of `sweep run`.
+
+    Args:
+        arguments: Hydra's.
+        task: the task function.
+        force: whether a study is let through whose trials cannot be compared.
+
+    Returns:
+        Why the trials of a study that was let through cannot be compared; None if they can.
 
     Raises:
         UserError: for the first thing that is wrong; nothing has been created.
@@ -50,7 +60,7 @@ def check(arguments: list[str], task: Any) -> None:
         try:
             config = hydra.compose_config(name, options.overrides, run_mode=mode, with_log_configuration=False)
             if tells:
-                return
+                return None
             if config.hydra.mode is not None:
                 mode = config.hydra.mode
             if mode == RunMode.MULTIRUN:
@@ -59,11 +69,16 @@ def check(arguments: list[str], task: Any) -> None:
                 sweeper = Plugins.instance().instantiate_sweeper(
                     hydra_context=context, task_function=task, config=config
                 )
-                trials = sweeper.check(list(config.hydra.overrides.task)) if hasattr(sweeper, "check") else []
+                # As Hydra hands them to its sweeper: interpolations are resolved in every trial of its own.
+                given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+                composed = sweeper.check(given) if hasattr(sweeper, "check") else None
+                points, baselines = (composed.points, composed.baselines) if composed else ([], {})
             else:
-                trials = [config]
+                points, baselines = [config], {}
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, _defaults(hydra, name)) from error
+    trapped = check_comparable(points, baselines, force)
+    trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)
     if mode == RunMode.MULTIRUN:
@@ -76,6 +91,7 @@ def check(arguments: list[str], task: Any) -> None:
         absolute(config.tracking.uri)  # raises if MLflow has no such store
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
+    return trapped
 
 
 @contextlib.contextmanager
@@ -117,10 +133,32 @@ def check_values(config: DictConfig) -> None:
     metric, direction = str(config.objective.metric), config.objective.direction.name
     judged = config.evaluation
     measures = metrics.names(inverse=judged.target.name == "inverse", refined=judged.refine > 0)
-    if metric not in (objectives := [f"val/{name}" for name in measures]):
+    objectives = [*(f"val/{name}" for name in measures), metrics.VAL_LOSS, metrics.TRAIN_LOSS]
+    if metric not in objectives:
         raise UserError("objective.metric", repr(metric), nearest(metric, objectives))
     if direction != metrics.better(metric):
         raise UserError("objective.direction", f"{direction} for {metric}", metrics.better(metric))
+
+
+def check_comparable(points: list[DictConfig], baselines: dict[str, DictConfig], force: bool) -> str | None:
+    """Why these cannot be compared, or None if they can. Raises UserError instead, unless it is forced."""
+    traps: list[guard.Trap] = []
+    with contextlib.suppress(OmegaConfBaseException):  # a value that cannot be resolved: `check_values` says which
+        traps = guard.traps(points, baselines)
+    if traps and not force:
+        raise traps[0].error
+    return "; ".join(trap.reason for trap in traps) or None
+
+
+def marked(arguments: list[str], not_comparable: str | None) -> list[str]:
+    """The arguments of `sweep run` with the reason why what they run cannot be compared, if there is one."""
+    if not_comparable is None:
+        return arguments
+    mark = f"hydra.sweeper.{NOT_COMPARABLE}={text_of(not_comparable)}"
+    overrides = get_args_parser().parse_args(arguments).overrides
+    # Beside the others: Hydra takes overrides in one piece only, before or after its options.
+    where = arguments.index(overrides[0]) if overrides else len(arguments)
+    return [*arguments[:where], mark, *arguments[where:]]
 
 
 def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
@@ -154,10 +192,9 @@ def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
             raise UserError(f"hydra.sweeper.{key}", sweeper[key], f"{ours!r}, as {source} says")
     if config.train.resume is not None:
         raise UserError("train.resume", config.train.resume, "null: a study's killed trials go on by themselves")
-    for room in ("evaluation", "objective"):
-        judged = [OmegaConf.to_container(trial[room], resolve=True) for trial in trials]
-        if any(other != judged[0] for other in judged):
-            raise UserError(room, "a setting that changes from trial to trial", "one for all: else nothing compares")
+    objectives = [OmegaConf.to_container(trial.objective, resolve=True) for trial in trials]
+    if any(other != objectives[0] for other in objectives):
+        raise UserError("objective", "a setting that changes from trial to trial", "one for all: a study has one")
 
 
 def check_storage(url: str | None) -> None:

@@ -32,7 +32,7 @@ from sweep.training.conditioning import save_conditioning
 from sweep.training.cost import NetworkSize, TrainingCost, flops_per_sample
 from sweep.training.datasets import tell_datasets
 from sweep.training.judge import Judge
-from sweep.training.losses import TrainedNetwork, formula
+from sweep.training.losses import TrainedNetwork, formula, loss_on
 from sweep.training.scatter import save_scatter
 from sweep.training.schedule import learning_rate
 from sweep.training.verdict import print_held_out, print_verdict
@@ -206,7 +206,8 @@ def network_judge(network: keras.Model, settings: Config) -> Judge:
         network, data.target_scale, data.target.value, data.compression.value, input_norm=data.input_norm
     )
     part = held_out(data, settings.seed) if data.validation_split else None
-    return Judge(model, evaluation_set(evaluation, "validation"), evaluation.refine, part)
+    frozen = evaluation_set(evaluation, "validation")
+    return Judge(model, frozen, evaluation.refine, part, loss_on(frozen, settings.train.loss, data))
 
 
 def training_steps(settings: Config) -> int:

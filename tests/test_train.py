@@ -83,6 +83,19 @@ def test_outside_hydra_and_without_a_folder_nothing_is_written(compose: Compose,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_losses_can_be_objectives_in_the_units_that_are_trained_in(compose: Compose) -> None:
+    for metric in ("train/loss", "val/loss"):
+        events = Events()
+        with running(Trial(0, events.send)):
+            value = train(compose(*SMALL, f"objective.metric={metric}", "train.loss=mse", "data.target_scale=3"))
+        logged = [payload["values"] for kind, payload in events if kind == "metrics" and metric in payload["values"]]
+        assert [payload["value"] for kind, payload in events if kind == "report"] == [one[metric] for one in logged]
+        assert value == min(one[metric] for one in logged)
+        for one in logged:
+            assert one["val/loss"] == pytest.approx((one["val/rmse"] / 3) ** 2, rel=1e-4)
+            assert one["train/loss"] != one["val/loss"]
+
+
 def test_divergence_is_nan_not_an_exception(compose: Compose, tmp_path: Path) -> None:
     events = Events()
     with running(Trial(0, events.send)):

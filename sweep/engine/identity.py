@@ -172,8 +172,13 @@ def fixed_part(config: DictConfig, excludes: Iterable[str]) -> dict[str, Any]:
 
     Interpolations stay as they are written: what they point to is there under its own key.
     """
-    left_out = ("hydra", *excludes)
-    flat: dict[str, Any] = {}
+    return flat(OmegaConf.to_container(config, resolve=False, enum_to_str=True), ("hydra", *excludes))
+
+
+def flat(values: Any, excludes: Iterable[str] = ()) -> dict[str, Any]:
+    """Nested plain values by flat key ("model.depth"), without the keys in `excludes`; lists stay whole."""
+    left_out = set(excludes)
+    found: dict[str, Any] = {}
 
     def walk(key: str, value: Any) -> None:
         if key in left_out:
@@ -182,7 +187,7 @@ def fixed_part(config: DictConfig, excludes: Iterable[str]) -> dict[str, Any]:
             for name, inner in value.items():
                 walk(f"{key}.{name}" if key else str(name), inner)
         else:
-            flat[key] = value
+            found[key] = value
 
-    walk("", OmegaConf.to_container(config, resolve=False, enum_to_str=True))
-    return flat
+    walk("", values)
+    return found

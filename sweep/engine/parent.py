@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from sweep.engine.checks import directions
 from sweep.engine.storage import bare, with_password
+from sweep.engine.study import NOT_COMPARABLE
 
 if TYPE_CHECKING:
     from sweep.engine.works import Work
@@ -53,8 +54,9 @@ def open_page(store: Store | None, study: optuna.Study, work: Work) -> StudyPage
     params |= {key: str(settings[key]) for key in ("n_trials", "n_jobs", "n_agents", "objective", "max_retries")}
     params |= {key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]}
     params |= {"direction": ",".join(directions(settings)), "seed": str(study.user_attrs["seed"])}
-    run = study_run(store, work.name, study.user_attrs["id"], params)
+    run = study_run(store, work.name, study.user_attrs["id"], params, _marks(study))
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
+    run = dataclasses.replace(run, marks=_marks(study))
     _remember(run, study)
     page = run.page(work.home)
     page.begin()
@@ -67,7 +69,7 @@ def beside(page: StudyPage | None, study: optuna.Study) -> StudyRun | None:
     if page is None:
         return None
     study.set_user_attr(TRACKING_URI, bare(page.run.store.uri))
-    run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"])
+    run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"], marks=_marks(study))
     _remember(run, study)
     return run
 
@@ -84,9 +86,15 @@ def known_run(study: optuna.Study) -> StudyRun | None:
     from sweep.tracking.store import TRACKING_VARIABLE, Store
 
     store = Store(with_password(study.user_attrs[TRACKING_URI], TRACKING_VARIABLE), *known["experiment"])
-    return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"])
+    return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"], marks=_marks(study))
 
 
 def _remember(run: StudyRun, study: optuna.Study) -> None:
     experiment = [run.store.experiment, run.store.experiment_id]
     study.set_user_attr(PARENT, {"experiment": experiment, "run_id": run.run_id})
+
+
+def _marks(study: optuna.Study) -> dict[str, str]:
+    """Tags of all runs of a study whose trials cannot be compared; none otherwise."""
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    return {"sweep.comparable": "false", f"sweep.{NOT_COMPARABLE}": reason} if reason else {}

@@ -39,6 +39,9 @@ N_TRIALS = "n_trials"
 MAX_RETRIES = "max_retries"
 """Study attribute: how often a trial is run again whose process died."""
 
+NOT_COMPARABLE = "not_comparable"
+"""Study attribute, and key of `hydra.sweeper`: why its trials cannot be compared by their values, if they cannot."""
+
 EXHAUSTED = "exhausted"
 """Study attribute: whether the sampler has no further point to try."""
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import StorageInternalError
 
-from sweep.engine import build, enqueue
+from sweep.engine import build, enqueue, roles
 from sweep.engine import study as studies
 from sweep.engine.baselines import Baselines
 from sweep.engine.checks import check_settings
@@ -59,6 +59,19 @@ class Running:
     supervisor: Supervisor
 
 
+@dataclasses.dataclass(frozen=True)
+class Composed:
+    """Composed configurations of what a study will run.
+
+    Attributes:
+        points: of points of the search space that together touch every choice and both ends of every interval.
+        baselines: of its baselines, by name.
+    """
+
+    points: list[DictConfig]
+    baselines: dict[str, DictConfig]
+
+
 class StudySweeper:
     """What `hydra/sweeper=optuna` does. `settings` are the keys of `sweep.engine.settings.Settings`."""
 
@@ -76,12 +89,8 @@ class StudySweeper:
         self._command = Command.this()
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
-    def check(self, arguments: list[str]) -> list[DictConfig]:
-        """Checks everything that can be checked before anything is created.
-
-        Returns:
-            The composed configurations of points of the search space that together touch every choice and both ends
-            of every interval, and of every baseline.
+    def check(self, arguments: list[str]) -> Composed:
+        """Checks everything that can be checked before anything is created; returns what it composed for that.
 
         Raises:
             UserError: naming the key, what was received and what is allowed.
@@ -103,9 +112,15 @@ class StudySweeper:
         enqueue.points(space, settings)
         baselines = Baselines.read(settings, self._config, space.fixed)
         loader = self._context.config_loader
+        roles.read(settings, space, self._config, loader)
         try:
-            points = [*space.points(), *baselines.points()]
-            return [loader.load_sweep_config(self._config, point) for point in points]
+            return Composed(
+                [loader.load_sweep_config(self._config, point) for point in space.points()],
+                {
+                    name: loader.load_sweep_config(self._config, list(lines))
+                    for name, lines in baselines.overrides.items()
+                },
+            )
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._config) from error
         except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
@@ -120,9 +135,12 @@ class StudySweeper:
         """
         self.check(arguments)
         store = open_store(self._settings)
-        candidates = works(self._name, self._folder, self._space(arguments), self._settings, self._config)
+        space = self._space(arguments)
+        asked = roles.read(self._settings, space, self._config, self._context.config_loader)
+        candidates = works(self._name, self._folder, space, self._settings, self._config)
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
+            running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
             page = open_page(store, running.study, work)
             if page is not None:
                 running.supervisor.looks.append(Curves(running.study, page).update)
@@ -147,6 +165,8 @@ class StudySweeper:
             with only_one(work.home):
                 go_on = self._settings.if_changed == "go_on"
                 study = create_or_resume(storage, work.name, work.identity, self._settings.seed, go_on)
+                if self._settings.not_comparable:  # never taken back: the trials that it is said of stay
+                    study.set_user_attr(studies.NOT_COMPARABLE, self._settings.not_comparable)
                 remember(work.home, self._settings.storage)
                 supervisor = while_it_runs.enter_context(Supervisor(study, storage, work.settings))
         except ChangedError:
@@ -162,6 +182,8 @@ class StudySweeper:
         for key, setting in {"objective": "objective", "slots": "n_jobs", studies.MAX_RETRIES: "max_retries"}.items():
             study.set_user_attr(key, settings[setting])
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
+        if reason := study.user_attrs.get(studies.NOT_COMPARABLE):
+            log.warning("Its trials are not comparable: %s", reason)
         with Progress(study) as display:
             supervisor.looks.append(display.refresh)
             supervisor.look_after()

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
-from sweep.engine.study import REPEAT_OF
+from sweep.engine.study import NOT_COMPARABLE, REPEAT_OF
 from sweep.paths import checkout
 from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import number, ranked
@@ -168,6 +168,7 @@ def _header(study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
         "@package _global_",
         f"Study: {study.study_name}",
         f"Trial: {trial.number}, {trial.state.name.lower()}{reason}",
+        *([f"Not comparable: {study.user_attrs[NOT_COMPARABLE]}"] if NOT_COMPARABLE in study.user_attrs else []),
         *(f"Objective: {name} = {value}" for name, value in zip(objective_names(study), values, strict=True)),
         *(f"Constraint: {name} = {number(value, 6)}" for name, value in sorted(trial.constraints.items())),
         *(f"  {name} = {number(metric, 6)}" for name, metric in metrics.items()),

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from sweep.engine.errors import UserError
 from sweep.engine.names import short_names
-from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt, is_feasible
+from sweep.engine.study import BASELINE, ENQUEUED, NOT_COMPARABLE, REPEAT_OF, first_attempt, is_feasible
 from sweep.metrics import better
 
 BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
@@ -93,7 +93,7 @@ def empty_board(study: optuna.Study, what: str) -> Table:
     """A table of trials without any: rank and number come first, the counts of all trials are beneath."""
     board = Table(
         title=f"{study.study_name}: {what}",
-        caption=counts_line(states(study)) + infeasible_note(study),
+        caption=counts_line(states(study)) + infeasible_note(study) + incomparable_note(study),
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -126,6 +126,12 @@ def infeasible_note(study: optuna.Study) -> str:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     infeasible = sum(not is_feasible(trial) for trial in complete)
     return f"; {infeasible} infeasible" if infeasible else ""
+
+
+def incomparable_note(study: optuna.Study) -> str:
+    """Why the trials cannot be compared, as a line to be put beneath the counts; nothing if they can."""
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    return f"\nNot comparable: {reason}" if reason else ""
 
 
 def number(value: Any, digits: int = 4) -> str:

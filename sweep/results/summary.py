@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import outstanding
+from sweep.engine.study import NOT_COMPARABLE, outstanding
 from sweep.paths import Paths, default_root
-from sweep.results import export, leaderboard
+from sweep.results import export, leaderboard, roles
 from sweep.results.curves import Curves
 from sweep.results.front import front, front_table
 from sweep.results.reconcile import reconcile
@@ -60,6 +60,8 @@ def close(
         OmegaConf.save(OmegaConf.create(_results(study, mirror.runs if mirror else {})), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
+        if said := roles.answer(study):
+            console.print(roles.table(study, said))
         if export_as is not None:
             try:
                 paths = (
@@ -127,15 +129,18 @@ def _end(study: optuna.Study, page: StudyPage, status: str, files: Iterable[tupl
 
 
 def _results(study: optuna.Study, runs: Mapping[int, str]) -> dict[str, Any]:
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    mark = {NOT_COMPARABLE: reason} if reason else {}
+
     def where(trial: FrozenTrial) -> dict[str, Any]:
         folder = trial.user_attrs.get("output_dir")
         return {"trial": trial.number, "output_dir": folder, "mlflow_run_id": runs.get(trial.number)}
 
     if len(study.directions) > 1:
         solutions = [{"params": dict(t.params), "values": list(t.values), **where(t)} for t in front(study)]
-        return {"name": "optuna", "solutions": solutions}
+        return {"name": "optuna", "solutions": solutions, **mark}
     best = leaderboard.ranked(study)[0]
-    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best)}
+    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best), **mark}
 
 
 def _without_result(study: optuna.Study) -> str:

@@ -49,6 +49,7 @@ class StudyRun:
         study: the study's name.
         study_id: the study's id, which no other study has.
         step: the highest step of its curves when it was found; -1 if it has none.
+        marks: tags of the runs of its trials.
     """
 
     store: Store
@@ -56,6 +57,7 @@ class StudyRun:
     study: str
     study_id: str
     step: int = field(default=-1, compare=False)
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def tracker(self, folder: str | Path) -> Tracker:
         """A new tracker for trials of this study, whose runs are nested under this one.
@@ -64,7 +66,7 @@ class StudyRun:
             folder: the study's folder, where events wait for MLflow.
         """
         # A filter on a parent's tags drops its children, so they carry the study's name and id too.
-        tags = _study_tags(self.study, self.study_id, "trial")
+        tags = {**_study_tags(self.study, self.study_id, "trial"), **self.marks}
         return Tracker(self.store, new_spool(folder, self.store, self.run_id, tags))
 
     def page(self, folder: str | Path) -> StudyPage:
@@ -170,7 +172,7 @@ def _reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled:
         run = found.get(number)
         if run is None:
             tags = {**source_tags(), **_study_tags(parent.study, parent.study_id, "trial")}
-            tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number)}
+            tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **parent.marks}
             tags[KEY] = run_key(parent.study_id, number)
             ids[number] = create_run(api, parent.store, f"{parent.study} {number}", tags, trial.began)
             made += 1
