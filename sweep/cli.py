@@ -180,6 +180,35 @@ def export(study: str, rank: int, trial: int | None, metric: str | None, pareto:
 
 @commands.command()
 @click.argument("study")
+@_storage_option
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The report's folder. Default: report/ in the study's, or report-STUDY here if it has none on this machine.",
+)
+def report(study: str, output: Path | None) -> None:
+    """Make the report of STUDY: what is best, what matters, and how sure that is; tables, HTML and PNG.
+
+    It is attached to the study's run in MLflow, too. A study may run, or have ended in any way.
+    """
+    from sweep.engine.errors import UserError
+    from sweep.results.attach import attach
+    from sweep.results.report.build import make_report
+
+    entry = _entry(study)
+    loaded = entry.load()
+    here = entry.folder / "report" if entry.folder else Path.cwd() / f"report-{study}"
+    made = make_report(loaded, (output or here).absolute())
+    click.echo(f"{made.page}\n{len(made.figures)} figures and {len(made.tables)} tables are beside it.")
+    try:
+        if attach(loaded, made.files()):
+            click.echo("It is on the study's page in MLflow: sweep ui")
+    except UserError as error:
+        click.echo(f"It is not on the study's page in MLflow. {error}", err=True)
+
+
+@commands.command()
+@click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_storage_option
 def delete(study: str, yes: bool) -> None:

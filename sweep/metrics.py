@@ -22,6 +22,13 @@ _TITLES = {
     "residual_median": "‖A·X̂ - I‖, median",
     "residual_p90": "‖A·X̂ - I‖, 90% are below",
 }
+_UNITS = {
+    "rmse": "original units",
+    "r2": "share of the variance",
+    "log10_rel_error": "log10 of a ratio",
+    "within_5pct": "share of matrices",
+    "within_1pct": "share of matrices",
+}  # of all others: a ratio
 _MAXIMIZED = ("r2", "within_5pct", "within_1pct")
 
 TRAIN_LOSS, VAL_LOSS = "train/loss", "val/loss"
@@ -59,6 +66,11 @@ def names(inverse: bool, refined: bool) -> tuple[str, ...]:
 def title(name: str) -> str:
     """What a measure or a loss is, in words. `name` may have a prefix."""
     return _LOSSES.get(name) or _TITLES[_bare(name)]
+
+
+def unit(name: str) -> str:
+    """What a measure is counted in. `name` may have a prefix. Raises ValueError if there is no such measure."""
+    return _UNITS.get(_bare(name), "a ratio")
 
 
 def better(name: str) -> Way:

@@ -25,7 +25,7 @@ from models.input_norm import normalized_input
 from models.original_units import original_units
 from sweep.callbacks import Checkpoints, GoOn, StopOnDivergence, Validation
 from sweep.engine.trial import TrialPruned, current_trial
-from sweep.metrics import rmse_by_entry
+from sweep.metrics import BASELINES, rmse_by_entry
 from sweep.training import checkpoint as checkpoints
 from sweep.training.checkpoint import Checkpoint, Unreadable
 from sweep.training.conditioning import save_conditioning
@@ -135,7 +135,8 @@ def _show(validation: Validation, judge: Judge, size: NetworkSize, cost: Trainin
     validation.restore_best()
     progress, frozen, held, console = validation.progress, judge.judged_on, judge.held_out, Console()
     predictions = judge.predict(frozen.inputs)
-    print_verdict(progress.best, predictions, frozen, judge.refine, console)
+    beside = {name: measured(frozen.inputs, frozen.truth) for name, measured in BASELINES.items()}
+    print_verdict(progress.best, beside, predictions, frozen, judge.refine, console)
     if held is not None:
         last = progress.history[-1][1]["held_out/rmse"]
         print_held_out(held, judge.predict(held.inputs), last, console)
@@ -143,6 +144,8 @@ def _show(validation: Validation, judge: Judge, size: NetworkSize, cost: Trainin
     errors = rmse_by_entry(frozen.truth, predictions)
     by_entry = {"_".join(map(str, where)): float(errors[where]) for where in np.ndindex(errors.shape)}
     trial = current_trial()
+    for name, values in beside.items():
+        trial.describe(**{f"baseline/{name.replace(' ', '_')}/{measure}": value for measure, value in values.items()})
     trial.log({f"output/rmse_{where}": error for where, error in by_entry.items()}, progress.best_step)
     if folder is not None:
         judge.model.save(folder / "model.keras")

@@ -62,6 +62,7 @@ class Settings:
         not_comparable: why the trials of the study cannot be compared by their values, if they cannot: a mark that
             everything it writes bears, and keeps.
         export: the name under which the best configuration is exported at the end, if at all.
+        report: whether the report is made at the end: some seconds, and pictures.
         tracking: MLflow.
     """
 
@@ -102,6 +103,7 @@ class Settings:
     identity_excludes: list[str] = field(default_factory=list)
     not_comparable: str | None = None
     export: str | None = None
+    report: bool = False
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 

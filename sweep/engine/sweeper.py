@@ -153,7 +153,9 @@ class StudySweeper:
                 summary.close_run(running.study, page, "FAILED")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, page, settings.export, settings.max_retries, supervisor)
+        summary.close(
+            running.study, work.home, page, settings.export, settings.max_retries, supervisor, settings.report
+        )
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import StudyRun
 
+log = logging.getLogger(__name__)
+
 RESULTS = "optimization_results.yaml"
 """The file that `hydra-optuna-sweeper` leaves, with its keys, to which ours are added."""
 
@@ -37,6 +40,7 @@ def close(
     export_as: str | None,
     max_retries: int,
     supervisor: Supervisor,
+    report: bool = False,
 ) -> None:
     """Writes down and shows what a study has come to.
 
@@ -47,6 +51,7 @@ def close(
         export_as: the name under which the best configuration is exported, or those of the front, if at all.
         max_retries: how often a trial may be run again.
         supervisor: who knows why the study has ended although trials were left, if it has.
+        report: whether the report is made; not after Ctrl-C, as whoever presses that waits for the end.
 
     Raises:
         CompactHydraException: if the study was given up, or has ended without a trial that is complete and feasible.
@@ -75,6 +80,8 @@ def close(
     interrupted = supervisor.interrupted.is_set()
     nothing = None if files or left or interrupted else _without_result(study)
     failed = supervisor.hopeless or nothing
+    if report and not interrupted:
+        files += _report(study, folder, console)
     if page is not None:
         status = "FAILED" if failed else "KILLED" if interrupted or (left and not supervisor.spent) else "FINISHED"
         _end(study, page, status, files)
@@ -126,6 +133,23 @@ def _end(study: optuna.Study, page: StudyPage, status: str, files: Iterable[tupl
         command = f"sweep sync {study.study_name if ours else page.folder}"
         where = shown(page.run.store.uri)
         _say(Console(), f"{waiting:,} events wait for MLflow at {where}. `{command}` writes them when it answers.")
+
+
+def _report(study: optuna.Study, folder: Path, console: Console) -> list[tuple[Path, str]]:
+    """Makes the report in a study's folder; returns its files. What goes wrong with it is said, and costs nothing."""
+    try:
+        from sweep.results.report.build import make_report
+
+        made = make_report(study, folder / "report")
+    except Exception:
+        log.exception("The report of study %s was not made", study.study_name)
+        _say(
+            console,
+            f"The report was not made, for a reason that the log has. To try again: sweep report {study.study_name}",
+        )
+        return []
+    _say(console, f"The report: {made.page}")
+    return made.files()
 
 
 def _results(study: optuna.Study, runs: Mapping[int, str]) -> dict[str, Any]:
