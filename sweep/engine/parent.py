@@ -10,7 +10,6 @@ import optuna
 from omegaconf import DictConfig
 
 from sweep.engine.checks import directions
-from sweep.engine.storage import bare
 
 if TYPE_CHECKING:
     from sweep.engine.works import Work
@@ -38,7 +37,7 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
         return None
     from sweep.tracking.runs import study_run
 
-    study.set_user_attr(TRACKING_URI, bare(store.uri))  # before any run is made, so that all can be deleted
+    study.set_user_attr(TRACKING_URI, store.uri)  # before any run is made, so that all can be deleted
 
     settings = work.settings
     params = {f"space/{key}": text for key, text in work.space.describe().items()}
@@ -54,5 +53,5 @@ def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
     """The same run for the trials of a study's sibling."""
     if run is None:
         return None
-    study.set_user_attr(TRACKING_URI, bare(run.store.uri))
+    study.set_user_attr(TRACKING_URI, run.store.uri)
     return dataclasses.replace(run, study=study.study_name, study_id=study.user_attrs["id"])

@@ -16,17 +16,15 @@ from typing import Any
 
 import optuna
 
+from sweep.engine.address import bare
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch, is_local
-from sweep.engine.storage import Unwritable, bare, with_password
+from sweep.engine.storage import Unwritable
 from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
 from sweep.results import export
 from sweep.results.catalogue import Entry
-
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,6 @@ def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
         if uri := study.user_attrs.get("tracking_uri"):
             from sweep.tracking.forget import find_runs
 
-            uri = with_password(uri, TRACKING_VARIABLE)
             found.setdefault(uri, []).extend(find_runs(uri, study.user_attrs["id"]))
     return found
 

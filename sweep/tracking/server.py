@@ -41,14 +41,15 @@ def serve(paths: Paths, port: int, page: str, say: Callable[[str], None]) -> int
             probe.bind((HOST, port))
         except OSError as error:
             raise UserError("--port", f"{port}, which is in use", "a free port, as in --port 5001") from error
-    command = server_command(f"sqlite:///{paths.database}", paths.artifacts, port)
+    uri = f"sqlite:///{paths.database}"
+    command = server_command(uri, paths.artifacts, port)
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)  # however this process is ended, the server ends with it
     log = paths.mlruns / "ui.log"
     with log.open("wb") as output:
         # Its own session: MLflow starts workers, which have to end with it.
         process = subprocess.Popen(
-            command, env=dict(server_environment()), start_new_session=True, stdout=output, stderr=subprocess.STDOUT
+            command, env=dict(server_environment(uri)), start_new_session=True, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://{HOST}:{port}/"
     try:

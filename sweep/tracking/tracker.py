@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.redact import redacted
 from sweep.tracking.backlog import Backlog, Event
 from sweep.tracking.store import Store, is_away, reason, shown
 from sweep.tracking.writer import STATUS, Writer
@@ -25,6 +26,7 @@ CLOSE_SECONDS = 60.0
 _BACK_OFF = (0.5, 10.0)  # seconds: the first wait for a store that is away, and the longest
 _PATIENCE = 5  # tries of what a store refuses as if it were away, although it answers other calls
 _BATCH = 5000  # events taken at once
+_PATHS = {"begin": ("folder",), "artifact": ("path", "folder")}  # of files that will be opened
 
 
 class Tracker:
@@ -134,7 +136,7 @@ class Tracker:
         with self._changed:
             # An end is later than all else: of two points at one step and time, MLflow shows the larger.
             self._time = max(time.time_ns() // 1_000_000, self._time + (kind == "end"))
-            self._backlog.append(Event(self._time, number, kind, payload))
+            self._backlog.append(Event(self._time, number, kind, redacted(payload, but=_PATHS.get(kind, ()))))
             self._changed.notify_all()
         if not self._thread.is_alive():
             log.warning("The %s event of trial %d came after the tracker was closed", kind, number)
