@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -51,10 +52,12 @@ def run(arguments: tuple[str, ...], force: bool) -> None:
     import hydra
 
     from sweep import preflight
+    from sweep.engine.address import withhold
     from sweep.engine.errors import UserError
 
     trapped = preflight.check(list(arguments), task, force)
-    sys.argv = ["sweep run", *preflight.marked(list(arguments), trapped)]
+    # Hydra writes down what was typed: it is told addresses without their passwords, which the environment has by now.
+    sys.argv = ["sweep run", *map(withhold, preflight.marked(list(arguments), trapped))]
     application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
     try:
         application(task)()
@@ -317,15 +320,20 @@ def main() -> Any:
     from hydra.errors import CompactHydraException
 
     from sweep.engine.errors import UserError
+    from sweep.engine.outputs import redacted_outputs
 
-    try:
-        return commands(standalone_mode=False, prog_name="sweep")
-    except click.ClickException as error:
-        error.show()
-        sys.exit(EXIT_USER_ERROR)
-    except CompactHydraException as error:  # such as a full disk
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_USER_ERROR if isinstance(error, UserError) else 1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    with redacted_outputs(streams=True):
+        try:
+            return commands(standalone_mode=False, prog_name="sweep")
+        except click.ClickException as error:
+            error.show()
+            sys.exit(EXIT_USER_ERROR)
+        except CompactHydraException as error:  # such as a full disk
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_USER_ERROR if isinstance(error, UserError) else 1)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("Interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except Exception:  # a mistake of ours, whose traceback is wanted, but not with a password in it
+            traceback.print_exc()
+            sys.exit(1)

@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema  # noqa: F401 - registers the schemas
 from sweep import guard, metrics
+from sweep.engine.address import STORAGE, TRACKING, keep
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
 from sweep.engine.literals import text_of
@@ -88,7 +89,9 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
-        absolute(config.tracking.uri)  # raises if MLflow has no such store
+        keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
+    if config.storage.url is not None:
+        keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
     return trapped

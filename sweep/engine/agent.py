@@ -27,18 +27,20 @@ from optuna.trial import FrozenTrial
 from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
+from sweep.engine.address import withhold_from
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
 from sweep.engine.mirror import Mirror
 from sweep.engine.outcome import Outcome
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.placement import share_out
 from sweep.engine.plan import Plan
 from sweep.engine.process import Job, pack
 from sweep.engine.proposal import Proposal, propose
-from sweep.engine.redact import redact
+from sweep.engine.redact import redacted
 from sweep.engine.slot import Slot
-from sweep.engine.storage import STORAGE_VARIABLE, Unwritable, open_storage, with_password
+from sweep.engine.storage import Unwritable, open_storage
 from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
 
 log = logging.getLogger(__name__)
@@ -52,8 +54,7 @@ class Agent:
 
     def __init__(self, plan: Plan, index: int) -> None:
         self._plan, settings = plan, plan.settings
-        self._url = plan.storage and with_password(plan.storage, STORAGE_VARIABLE)
-        self._storage = open_storage(self._url, plan.home)
+        self._storage = open_storage(plan.storage, plan.home)
         known = studies.load_study(self._storage, plan.study)
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
@@ -152,7 +153,7 @@ class Agent:
         """Hands a trial that has its configuration to the slot's process."""
         assert slot.trial is not None
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
-        slot.trial.set_user_attr("overrides", overrides)
+        slot.trial.set_user_attr("overrides", redacted(overrides))
         slot.trial.set_user_attr("output_dir", str(folder))
         self._mirror.begin(slot.trial, config, overrides, folder)
         earlier = studies.earlier_folders(self._study, claimed)
@@ -207,8 +208,7 @@ class Agent:
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.sweep.dir = self._plan.folder
-        if self._url is not None and self._plan.storage is not None:
-            redact(config, self._url, self._plan.storage)
+        withhold_from(config)
         return config
 
     def _receive(self, slot: Slot) -> None:
@@ -256,7 +256,7 @@ class Agent:
         trial = slot.trial
         assert trial is not None
         trial.set_user_attr("metrics", {k: v for k, v in slot.metrics.items() if math.isfinite(v)})
-        trial.set_user_attr("facts", slot.facts)
+        trial.set_user_attr("facts", redacted(slot.facts))
         if not studies.close(self._study, self._storage, trial.number, outcome):
             raise UpdateFinishedTrialError
         slot.trial = None
@@ -265,6 +265,7 @@ class Agent:
         self._mirror.end(trial.number, outcome)
 
 
+@redacted_outputs()
 def run_agent(plan: Plan, _config: Any) -> None:
     """The task that the Hydra launcher is given: an agent, as a Hydra job of its own."""
     from hydra.core.hydra_config import HydraConfig

@@ -10,7 +10,6 @@ import optuna
 from omegaconf import DictConfig
 
 from sweep.engine.checks import directions
-from sweep.engine.storage import bare, with_password
 from sweep.engine.study import NOT_COMPARABLE
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def open_page(store: Store | None, study: optuna.Study, work: Work) -> StudyPage
         return None
     from sweep.tracking.runs import study_run
 
-    study.set_user_attr(TRACKING_URI, bare(store.uri))  # before any run is made, so that all can be deleted
+    study.set_user_attr(TRACKING_URI, store.uri)  # before any run is made, so that all can be deleted
 
     settings = work.settings
     params = {f"space/{key}": text for key, text in work.space.describe().items()}
@@ -68,24 +67,21 @@ def beside(page: StudyPage | None, study: optuna.Study) -> StudyRun | None:
     """The run of a page for the trials of a study's sibling."""
     if page is None:
         return None
-    study.set_user_attr(TRACKING_URI, bare(page.run.store.uri))
+    study.set_user_attr(TRACKING_URI, page.run.store.uri)
     run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"], marks=_marks(study))
     _remember(run, study)
     return run
 
 
 def known_run(study: optuna.Study) -> StudyRun | None:
-    """The run that a study's trials are under, whether or not its store answers; None if it is not tracked.
-
-    The password is that of MLFLOW_TRACKING_URI, if it names the same store.
-    """
+    """The run that a study's trials are under, whether or not its store answers; None if it is not tracked."""
     known = study.user_attrs.get(PARENT)
     if known is None:
         return None
     from sweep.tracking.runs import StudyRun
-    from sweep.tracking.store import TRACKING_VARIABLE, Store
+    from sweep.tracking.store import Store
 
-    store = Store(with_password(study.user_attrs[TRACKING_URI], TRACKING_VARIABLE), *known["experiment"])
+    store = Store(study.user_attrs[TRACKING_URI], *known["experiment"])
     return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"], marks=_marks(study))
 
 

@@ -44,11 +44,11 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, as its agents get it.
+    """A study, as its agents get it. A launcher may keep it in a file: there is no password in it.
 
     Attributes:
         study: the study's name.
-        storage: its storage's URL, without a password, or None for the journal in `home`.
+        storage: its storage's URL, without its password, or None for the journal in `home`.
         home: the folder of the journal.
         folder: the folder of the trials.
         sweeper: token of the sweeper's lease; an agent whose sweeper is gone begins nothing more.

@@ -25,6 +25,7 @@ from typing import Any
 import cloudpickle
 
 from sweep.engine.outcome import Outcome, raised, returned
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.trial import Trial, running
 
 END_SECONDS = 5.0
@@ -121,6 +122,7 @@ def pack(task: Any, hydra_context: Any) -> bytes:
     return bytes(cloudpickle.dumps((task, hydra_context, Singleton.get_state())))
 
 
+@redacted_outputs(streams=True)
 def main() -> None:
     """The child: waits for trials, runs them, leaves when its agent does."""
     connection = Connection(int(sys.argv[2]))

@@ -6,11 +6,10 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from hydra.errors import CompactHydraException, HydraException
@@ -21,6 +20,7 @@ from optuna.exceptions import StorageInternalError
 
 from sweep.engine import build, enqueue, roles
 from sweep.engine import study as studies
+from sweep.engine.address import STORAGE, TRACKING, keep, withhold, withhold_from
 from sweep.engine.baselines import Baselines
 from sweep.engine.checks import check_settings
 from sweep.engine.command import Command
@@ -28,10 +28,12 @@ from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.parent import beside, open_page, open_store
 from sweep.engine.plan import Plan
+from sweep.engine.redact import redact
 from sweep.engine.space import SearchSpace
-from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
+from sweep.engine.storage import only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
@@ -81,10 +83,16 @@ class StudySweeper:
         if self._settings.seed is None and OmegaConf.is_dict(sampler) and sampler.get("seed") is not None:
             # One seed in all agents, and whenever the study goes on, would suggest the same points again and again.
             self._settings.seed, sampler.seed = sampler.seed, None
+        # From here on no address has a password in it: whoever opens one finds it in the environment.
+        if self._settings.storage:
+            self._settings.storage = keep(self._settings.storage, STORAGE)
+        if self._settings.tracking.uri:
+            self._settings.tracking.uri = keep(self._settings.tracking.uri, TRACKING)
 
     def setup(self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra composed."""
         self._context, self._task, self._config = hydra_context, task, config
+        withhold_from(config)  # a launcher may keep it in a file, and so may a callback
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._command = Command.this()
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
@@ -126,6 +134,7 @@ class StudySweeper:
         except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
             raise UserError("the configuration", str(error), "what Hydra can compose") from error
 
+    @redacted_outputs()
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study until its budget is spent, or somebody stops it; its baselines first.
 
@@ -222,16 +231,13 @@ class StudySweeper:
         summary.close_baselines(other.study, own, page)
 
     def _space(self, arguments: list[str]) -> SearchSpace:
+        arguments = list(map(withhold, arguments))
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)
 
     def _plan(self, work: Work, supervisor: Supervisor, parent: StudyRun | None) -> Plan:
-        url = work.settings.storage
-        address = url and bare(url)
-        if url:  # an agent may be handed its plan in a file, which is no place for a password
-            os.environ[STORAGE_VARIABLE] = absolute(url)
         return Plan(
             study=work.name,
-            storage=address,
+            storage=work.settings.storage,
             home=str(work.home),
             folder=str(work.folder),
             sweeper=supervisor.token,
@@ -239,7 +245,7 @@ class StudySweeper:
             hydra_context=self._context,
             config=self._config,
             space=work.space,
-            settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
+            settings=work.settings,
             parent=parent,
             command=self._command,
         )
@@ -251,7 +257,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = redact(str(error.__cause__ or error).splitlines()[0])
         raise CompactHydraException(
             f"The study's database does not answer ({reason}). "
             "Nothing that was in it is lost: when it is there again, the same command goes on"

@@ -10,10 +10,11 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage
 
+from sweep.engine.address import STORAGE, bare
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.identity import IDENTITY, NAME
-from sweep.engine.storage import JOURNAL, STORAGE_VARIABLE, bare, open_storage, recall
+from sweep.engine.storage import JOURNAL, open_storage, recall
 from sweep.engine.study import load_study
 from sweep.paths import Paths
 
@@ -77,7 +78,7 @@ def find(paths: Paths, name: str, url: str | None = None) -> Entry:
         for home in homes if url is None else ():
             if home.is_dir():
                 return Entry(name, home, recall(home))
-        if (asked := url or os.environ.get(STORAGE_VARIABLE)) and name in _names(asked):
+        if (asked := url or os.environ.get(STORAGE)) and name in _names(asked):
             return Entry(name, next((home for home in homes if _is_kept(home, asked)), None), asked)
     known = [entry.name for entry in entries(paths, url)]
     listed = ", ".join(known) if known else "none yet: `sweep run -m study=quickstart` makes one"
@@ -98,7 +99,7 @@ def entries(paths: Paths, url: str | None = None) -> Iterator[Entry]:
     if url is not None:
         found = [entry for entry in found if entry.url and bare(entry.url) == bare(url)]
     yield from found
-    if asked := url or os.environ.get(STORAGE_VARIABLE):
+    if asked := url or os.environ.get(STORAGE):
         known = {entry.name for entry in found}
         names = _names(asked)
         own = [name for name in names if name.removesuffix(SUFFIX) == name or name.removesuffix(SUFFIX) not in names]

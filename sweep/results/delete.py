@@ -14,17 +14,17 @@ from pathlib import Path
 
 import optuna
 
+from sweep.engine.address import bare
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease
 from sweep.engine.parent import TRACKING_URI
-from sweep.engine.storage import Unwritable, bare, with_password
+from sweep.engine.storage import Unwritable
 from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER
 from sweep.results import export
 from sweep.results.catalogue import Entry
 from sweep.results.running import runner
-from sweep.tracking.store import TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,6 @@ def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
         if uri := study.user_attrs.get(TRACKING_URI):
             from sweep.tracking.forget import find_runs
 
-            uri = with_password(uri, TRACKING_VARIABLE)
             found.setdefault(uri, []).extend(find_runs(uri, study.user_attrs["id"]))
     return found
 

@@ -9,9 +9,7 @@ import optuna
 
 from sweep.engine.errors import UserError
 from sweep.engine.parent import TRACKING_URI
-from sweep.engine.storage import with_password
 from sweep.paths import Paths
-from sweep.tracking.store import TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def page_of(study: optuna.Study) -> Page:
     if TRACKING_URI not in attributes:
         allowed = "a study with tracking.uri"
         raise UserError("STUDY", f"{study.study_name!r}, which is not tracked in MLflow", allowed)
-    return Page(with_password(attributes[TRACKING_URI], TRACKING_VARIABLE), str(attributes.get("page", "")))
+    return Page(str(attributes[TRACKING_URI]), str(attributes.get("page", "")))
 
 
 def page_to_show(studies: Iterable[optuna.Study], paths: Paths) -> Page:

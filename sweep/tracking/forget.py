@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
-from sweep.tracking.store import client, reason, shown
+from sweep.tracking.store import client, full, reason, shown
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _delete_artifacts(run: Any, uri: str) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=full(uri))
     try:
         repository.delete_artifacts()
     except NotImplementedError:

@@ -111,7 +111,7 @@ class StudyPage:
             Whether nothing waits, neither here nor in a process that lives.
         """
         deadline = time.monotonic() + timeout
-        self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path, self.run.store))]
+        self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path))]
         for tracker in self._trackers():
             while not tracker.flush(0.2) and not tracker.away and time.monotonic() < deadline:
                 pass

@@ -51,7 +51,7 @@ def serve(paths: Paths, uri: str, port: int, page: str, say: Callable[[str], Non
     with log.open("wb") as output:
         # Its own session: MLflow starts workers, which have to end with it.
         process = subprocess.Popen(
-            command, env=dict(server_environment()), start_new_session=True, stdout=output, stderr=subprocess.STDOUT
+            command, env=dict(server_environment(uri)), start_new_session=True, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://{HOST}:{port}/"
     try:

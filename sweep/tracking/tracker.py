@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -11,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.redact import redacted
 from sweep.tracking.spool import Event, Spool
-from sweep.tracking.store import TRACKING_VARIABLE, Store, is_away, reason, shown
+from sweep.tracking.store import Store, is_away, reason, shown
 from sweep.tracking.writer import STATUS, Writer, source_tags
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ AWAY_SECONDS = 4.0
 
 _BACK_OFF = (0.5, 10.0)  # seconds: the first wait for a store that is away, and the longest
 _PATIENCE = 5  # tries of what a store refuses as if it were away, although it answers other calls
+_PATHS = {"begin": ("folder",), "artifact": ("path", "folder")}  # of files that will be opened
 
 
 class Tracker:
@@ -153,7 +154,7 @@ class Tracker:
                 log.warning("The %s event of trial %d came after the tracker was closed", kind, number)
                 return
             try:
-                self._spool.append(Event(self._time, number, kind, payload))
+                self._spool.append(Event(self._time, number, kind, redacted(payload, but=_PATHS.get(kind, ()))))
             except OSError as error:
                 self._lost += 1
                 if not self._full:
@@ -313,30 +314,20 @@ def new_spool(
         parent: id of the run that all runs of the tracker are nested under, or None.
         tags: tags of every run.
     """
-    from sweep.engine.storage import bare
-
-    where = {"uri": bare(store.uri), "experiment": store.experiment, "experiment_id": store.experiment_id}
+    where = {"uri": store.uri, "experiment": store.experiment, "experiment_id": store.experiment_id}
     return Spool(folder, {"store": where, "parent": parent, "tags": {**source_tags(), **(tags or {})}})
 
 
-def take_over(path: Path, known: Store | None = None) -> Tracker | None:
-    """A tracker that goes on with what another process left; None if that process lives, or has left nothing.
+def take_over(path: Path) -> Tracker | None:
+    """A tracker that writes what a process that is gone has left; None if it is not gone, or left nothing.
 
     Args:
-        path: the spool.
-        known: the store where its events go, most likely, with the password that the spool has not.
+        path: the file of its spool.
     """
-    from sweep.engine.storage import bare, with_password
-
     spool = Spool.take(path)
     if spool is None:
         return None
-    store = Store(**spool.whose["store"])
-    if known is not None and (bare(known.uri), known.experiment_id) == (store.uri, store.experiment_id):
-        store = known
-    else:
-        store = dataclasses.replace(store, uri=with_password(store.uri, TRACKING_VARIABLE))
-    return Tracker(store, spool)
+    return Tracker(Store(**spool.whose["store"]), spool)
 
 
 def run_key(study_id: str, number: int) -> str:
