@@ -240,6 +240,9 @@ class Agent:
             slot.facts.update(payload)
         elif kind == "constraint":
             slot.trial.set_constraint(payload["name"], payload["value"])
+        elif kind == "model":  # whether it is logged, the sweeper knows, who sees all trials
+            slot.trial.set_user_attr(studies.MODEL, payload["path"])
+            return
         if self._tracker is not None:
             self._tracker.write(slot.trial.number, kind, payload)
 

@@ -22,7 +22,7 @@ from optuna.exceptions import StorageInternalError
 from sweep.engine import build, enqueue
 from sweep.engine import study as studies
 from sweep.engine.baselines import Baselines
-from sweep.engine.checks import check_settings
+from sweep.engine.checks import check_settings, log_model
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
@@ -34,6 +34,7 @@ from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, ope
 from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
+from sweep.results.models import ModelLogger, model_logger
 from sweep.results.progress import Progress
 
 if TYPE_CHECKING:
@@ -120,16 +121,22 @@ class StudySweeper:
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
             parent = open_run(store, running.study, work)
+            models = model_logger(running.study, parent, log_model(self._settings), work.home)
             try:
                 self._run_baselines(work, running, parent)
-                self._run(work, running, parent)
+                self._run(work, running, parent, models)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
+                models.stop()
             except Exception:
+                models.stop()
                 summary.close_run(running.study, parent, "FAILED")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, parent, settings.export, settings.max_retries, supervisor)
+        try:
+            summary.close(running.study, work.home, parent, settings.export, settings.max_retries, supervisor)
+        finally:  # only now the runs are closed, those that a kill had left open, too
+            _finish(models)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -149,7 +156,7 @@ class StudySweeper:
             return self._begin(itertools.chain([further], candidates), while_it_runs)
         return work, Running(study, supervisor)
 
-    def _run(self, work: Work, running: Running, parent: StudyRun | None) -> None:
+    def _run(self, work: Work, running: Running, parent: StudyRun | None, models: ModelLogger) -> None:
         """Runs what a study has left to run."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
         added = studies.top_up(study, work.n_trials, work.points)
@@ -157,7 +164,12 @@ class StudySweeper:
             study.set_user_attr(key, value)
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
         with Progress(study) as display:
-            supervisor.refresh = display.refresh
+
+            def refresh() -> None:
+                display.refresh()
+                models.look()
+
+            supervisor.refresh = refresh
             supervisor.look_after()
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
                 ended = _ended(study)
@@ -183,13 +195,19 @@ class StudySweeper:
         with contextlib.ExitStack() as while_they_run:
             _, other = self._begin(iter([theirs]), while_they_run)
             own = beside(parent, other.study)
+            policy = log_model(self._settings)
+            models = model_logger(other.study, own, policy if policy == "all" else "none", theirs.folder)
             try:
-                self._run(theirs, other, own)
+                self._run(theirs, other, own, models)
+            except BaseException:
+                models.stop()
+                raise
             finally:
                 if other.supervisor.interrupted.is_set():
                     running.supervisor.interrupted.set()
                     running.study.set_user_attr(STOP, True)
         summary.close_baselines(other.study, own)
+        _finish(models)
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)
@@ -212,6 +230,15 @@ class StudySweeper:
             settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
             parent=parent,
         )
+
+
+def _finish(models: ModelLogger) -> None:
+    """Waits for the models that belong in MLflow; Ctrl-C leaves them to the same command."""
+    try:
+        models.finish()
+    except KeyboardInterrupt:
+        models.stop()
+        raise SystemExit(INTERRUPTED) from None
 
 
 @contextlib.contextmanager
