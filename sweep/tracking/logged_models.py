@@ -86,7 +86,11 @@ class StudyModels:
     def _experiments(self) -> list[str]:
         if self._given is not None:
             return self._given
-        found = self._pages(lambda page: self._client.search_experiments(max_results=_MOST, page_token=page))
+        from mlflow.entities import ViewType
+
+        found = self._pages(
+            lambda page: self._client.search_experiments(view_type=ViewType.ALL, max_results=_MOST, page_token=page)
+        )
         return [experiment.experiment_id for experiment in found]
 
     def _pages(self, search: Any) -> Iterator[Any]:
