@@ -149,6 +149,7 @@ def _show(validation: Validation, judge: Judge, size: NetworkSize, cost: Trainin
     trial.log({f"output/rmse_{where}": error for where, error in by_entry.items()}, progress.best_step)
     if folder is not None:
         judge.model.save(folder / "model.keras")
+        trial.offer_model(folder / "model.keras", frozen.inputs[:3], cost.best_step)
         words = f"{judge.model.name}, {size.parameters:,} parameters, after {cost.best_step:,} steps"
         save_scatter(frozen.truth, predictions, folder / "scatter.png", words)
         save_conditioning(frozen.inputs, frozen.truth, predictions, folder / "conditioning.png", words)

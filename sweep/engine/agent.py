@@ -233,6 +233,9 @@ class Agent:
             slot.facts.update(payload)
         elif kind == "constraint":
             slot.trial.set_constraint(payload["name"], payload["value"])
+        elif kind == "model":  # whether it is logged, the sweeper knows, who sees all trials
+            slot.trial.set_user_attr(studies.MODEL, payload["path"])
+            return
         self._mirror.write(slot.trial.number, kind, payload)
 
     def _report(self, trial: optuna.Trial, value: float, step: int) -> bool:

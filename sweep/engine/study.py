@@ -30,6 +30,9 @@ ENQUEUED = "enqueued"
 BASELINE = "baseline"
 """What names a baseline in what was asked for: such a trial has overrides of its own and no params."""
 
+MODEL = "model"
+"""Trial attribute: the file of the model that its task offered."""
+
 FIXED_PARAMS = "fixed_params"
 """System attribute of a trial whose params are decided: the one that Optuna's own `enqueue_trial` writes."""
 

@@ -22,7 +22,7 @@ from sweep.engine import build, enqueue, roles
 from sweep.engine import study as studies
 from sweep.engine.address import STORAGE, TRACKING, keep, withhold, withhold_from
 from sweep.engine.baselines import Baselines
-from sweep.engine.checks import check_settings
+from sweep.engine.checks import check_settings, log_model
 from sweep.engine.command import Command
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
@@ -38,6 +38,7 @@ from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.curves import Curves
+from sweep.results.models import ModelLogger, model_logger
 from sweep.results.progress import Progress
 
 if TYPE_CHECKING:
@@ -153,18 +154,24 @@ class StudySweeper:
             page = open_page(store, running.study, work)
             if page is not None:
                 running.supervisor.looks.append(Curves(running.study, page).update)
+            models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
             try:
                 self._run_baselines(work, running, page)
-                self._run(work, running, page.run if page else None)
+                self._run(work, running, page.run if page else None, models)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
+                models.stop()
             except Exception:
+                models.stop()
                 summary.close_run(running.study, page, "FAILED")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(
-            running.study, work.home, page, settings.export, settings.max_retries, supervisor, settings.report
-        )
+        try:
+            summary.close(
+                running.study, work.home, page, settings.export, settings.max_retries, supervisor, settings.report
+            )
+        finally:  # only now the runs are closed, those that a kill had left open, too
+            _finish(models)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -186,7 +193,7 @@ class StudySweeper:
             return self._begin(itertools.chain([further], candidates), while_it_runs)
         return work, Running(study, supervisor)
 
-    def _run(self, work: Work, running: Running, parent: StudyRun | None) -> None:
+    def _run(self, work: Work, running: Running, parent: StudyRun | None, models: ModelLogger) -> None:
         """Runs what a study has left to run."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
         added = studies.top_up(study, work.n_trials, work.points)
@@ -196,7 +203,7 @@ class StudySweeper:
         if reason := study.user_attrs.get(studies.NOT_COMPARABLE):
             log.warning("Its trials are not comparable: %s", reason)
         with Progress(study) as display:
-            supervisor.looks.append(display.refresh)
+            supervisor.looks += [display.refresh, models.look]
             supervisor.look_after()
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
                 ended = _ended(study)
@@ -222,13 +229,19 @@ class StudySweeper:
         with contextlib.ExitStack() as while_they_run:
             _, other = self._begin(iter([theirs]), while_they_run)
             own = beside(page, other.study)
+            policy = log_model(self._settings)
+            models = model_logger(other.study, own, policy if policy == "all" else "none", theirs.folder)
             try:
-                self._run(theirs, other, own)
+                self._run(theirs, other, own, models)
+            except BaseException:
+                models.stop()
+                raise
             finally:
                 if other.supervisor.interrupted.is_set():
                     running.supervisor.interrupted.set()
                     running.study.set_user_attr(STOP, True)
         summary.close_baselines(other.study, own, page)
+        _finish(models)
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         arguments = list(map(withhold, arguments))
@@ -249,6 +262,15 @@ class StudySweeper:
             parent=parent,
             command=self._command,
         )
+
+
+def _finish(models: ModelLogger) -> None:
+    """Waits for the models that belong in MLflow; Ctrl-C leaves them to the same command."""
+    try:
+        models.finish()
+    except KeyboardInterrupt:
+        models.stop()
+        raise SystemExit(INTERRUPTED) from None
 
 
 @contextlib.contextmanager

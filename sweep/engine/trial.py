@@ -18,6 +18,13 @@ Send = Callable[[str, dict[str, Any]], bool]
 """Takes an event (its kind and its payload) and returns whether the trial should stop."""
 
 
+MODEL_SUFFIX = ".keras"
+"""How the file of a model ends that can be offered."""
+
+EXAMPLE_SUFFIX = ".example.json"
+"""How the file beside a model ends that holds inputs of it, and the step whose metrics are the model's."""
+
+
 class TrialPruned(Exception):  # noqa: N818 - Optuna's name for it
     """Raised by `Trial.report` when the study's pruner gives the trial up. Let it pass."""
 
@@ -109,6 +116,36 @@ class Trial:
     def attach(self, path: str | Path, folder: str = "") -> None:
         """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""
         self.send("artifact", {"path": str(Path(path).absolute()), "folder": folder})
+
+    def offer_model(self, path: str | Path, example: Any, step: int = 0) -> None:
+        """Offers a trained model, which is logged to MLflow if `tracking.log_model` wants it. The last offer counts.
+
+        Writes the example beside the model, as NAME.example.json. Both files must stay where they are.
+
+        Args:
+            path: a Keras model's file, NAME.keras, which has to load without this program.
+            example: a few inputs of the model: an array `[count, ...]` or nested lists; of a model with several inputs
+                a mapping from their names.
+            step: at which the metrics were logged that are the model's.
+
+        Raises:
+            ValueError: if there is no such file, or it is none of Keras's.
+        """
+        if self.send is _nowhere:
+            return
+        path = Path(path).absolute()
+        if path.suffix != MODEL_SUFFIX or not path.is_file():
+            raise ValueError(f"path: got {path}, allowed is a Keras model's file, *{MODEL_SUFFIX}")
+        inputs = {k: _listed(v) for k, v in example.items()} if isinstance(example, Mapping) else _listed(example)
+        text = json.dumps({"step": int(step), "inputs": inputs})
+        path.with_suffix(EXAMPLE_SUFFIX).write_text(text, encoding="utf-8")
+        self.send("model", {"path": str(path)})
+
+
+def _listed(array: Any) -> Any:
+    """An array of NumPy's or TensorFlow's as nested lists."""
+    array = array.numpy() if hasattr(array, "numpy") else array
+    return array.tolist() if hasattr(array, "tolist") else array
 
 
 def _plain(name: str, fact: Any) -> str | int | float:
