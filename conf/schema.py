@@ -236,6 +236,27 @@ class StudyConfig:
 
 
 @dataclass
+class ExpectsConfig:
+    """What a run of an exported configuration is compared with at its end; it changes nothing of the run.
+
+    Attributes:
+        of: the trial, in words.
+        metric: its objective.
+        value: what it was.
+        configuration: names the configuration: see `sweep.results.expectation.digest`.
+        evaluation: names what it was judged on.
+        made_with: commit, versions and processor.
+    """
+
+    of: str = MISSING
+    metric: str = MISSING
+    value: float = MISSING
+    configuration: str = MISSING
+    evaluation: str | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class PathsConfig:
     """Where things are kept. `root` comes from SWEEP_ROOT, which the command line sets to the checkout."""
 
@@ -258,6 +279,7 @@ class Config:
     storage: StorageConfig = MISSING
     study: StudyConfig = MISSING
     paths: PathsConfig = MISSING
+    expects: ExpectsConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -77,17 +77,20 @@ def task(config: DictConfig) -> float:
 
     if current_trial().number is not None:
         return train(config)
+    from sweep.results.expectation import Heard, as_expected
     from sweep.tracking.run_model import RunModel
     from sweep.tracking.runs import single_run
 
     model = RunModel(config)
-    with single_run(config) as tracked, running(Trial(send=model.listen(tracked.send))):
+    with single_run(config) as tracked, running(Trial(send=(heard := Heard(model.listen(tracked.send))))):
         tracked.value = train(config)
     if math.isfinite(tracked.value):
         click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
         model.log()
     else:
         click.echo("The training diverged: its loss is not finite. Try a smaller optimizer.learning_rate.", err=True)
+    if config.expects is not None:
+        click.echo(as_expected(config, tracked.value, heard.facts.get("evaluation_digest"), task))
     return tracked.value
 
 

@@ -142,8 +142,26 @@ def test_the_exported_configuration_gives_the_objective_again_to_six_digits(job:
     assert float(again[1]) == pytest.approx(float(expected[1]), abs=5e-7)
     assert "zero skill" in output
     assert "A·X̂" in output
+    assert re.search(r"^The same value as trial \d of study pytest-main-job had, to the last digit\.$", output, re.M)
     models = [model for model in logged(job.root) if model.tags["sweep.kind"] == "run"]
     assert [model.name for model in models] == ["model"]
+    again_but = sweep(job.root, "run", "+experiment=pytest-main-job", "seed=1", "tracking=none")
+    assert "Not the same value: trial " in again_but
+    assert "Not as it was: the configuration (seed=1)" in again_but
+
+
+def test_the_exported_file_says_which_run_what_code_and_which_evaluation_set_it_is_of(
+    job: Job, runs: list[Any]
+) -> None:
+    text = job.exported.read_text()
+    trial = re.search(r"^# Trial: (\d+), complete$", text, re.MULTILINE)
+    run_id = re.search(r"^# MLflow run: (\w+)$", text, re.MULTILINE)
+    assert trial is not None
+    assert run_id is not None
+    (run,) = [run for run in runs if run.info.run_id == run_id[1]]
+    assert run.data.tags["sweep.trial"] == trial[1]
+    assert f"# Evaluation set: {run.data.tags['facts/evaluation_digest']}" in text
+    assert re.search(r"^# Trained with: (commit \w{40}.*, )?python 3.*, tensorflow 2", text, re.MULTILINE)
 
 
 def logged(root: Path) -> list[Any]:

@@ -31,6 +31,7 @@ from sweep.engine.address import withhold_from
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
+from sweep.engine.made_with import MADE_WITH, made_with
 from sweep.engine.mirror import Mirror
 from sweep.engine.outcome import Outcome
 from sweep.engine.outputs import redacted_outputs
@@ -59,6 +60,7 @@ class Agent:
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
         self._study = studies.load_study(self._storage, plan.study, sampler, build.pruner(settings.pruner))
+        self._made_with = made_with(plan.task)
         self._lease = Lease.named(self._study, agent_key)
         self._watch = Watch()
         limits = Limits(settings.trial_timeout, settings.trial_memory, settings.recycle_after, settings.recycle_memory)
@@ -155,6 +157,7 @@ class Agent:
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         slot.trial.set_user_attr("overrides", redacted(overrides))
         slot.trial.set_user_attr("output_dir", str(folder))
+        slot.trial.set_user_attr(MADE_WITH, self._made_with)
         self._mirror.begin(slot.trial, config, overrides, folder)
         earlier = studies.earlier_folders(self._study, claimed)
         job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))

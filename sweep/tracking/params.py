@@ -11,8 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sweep.engine.names import short_names
 
-NOT_PARAMS = ("hydra", "paths", "tracking", "storage")
-"""Where a run is kept says nothing about what it is."""
+NOT_PARAMS = ("hydra", "paths", "tracking", "storage", "expects")
+"""Where a run is kept, and what it is compared with, say nothing about what it is."""
 
 LOG_SCALED = ("learning_rate",)
 """Last parts of keys that are logged as log10 too, whether they vary or not."""
