@@ -96,8 +96,17 @@ def label(axes: Axes, x: str, y: str, title: str = "") -> None:
         text.set_parse_math(False)
 
 
-def legend(figure: Figure, beside: bool = False) -> None:
-    """Explains the series that have a label, each once, above all axes or `beside` them."""
+def legend(axes: Axes, **where: Any) -> None:
+    """Explains the series of axes that have a label, if there are any, inside the axes: `where` has free room."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        made = axes.legend(handles, labels, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none", **where)
+        for text in made.get_texts():
+            text.set_parse_math(False)
+
+
+def shared_legend(figure: Figure, beside: bool = False) -> None:
+    """Explains the series of a figure that have a label, each once, outside: above all axes or `beside` them."""
     found: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):

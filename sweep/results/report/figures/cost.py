@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from sweep.results.figure_style import BLACK, BLUE, PALE, SERIES, label, legend
+from sweep.results.figure_style import BLACK, BLUE, PALE, SERIES, label, shared_legend
 from sweep.results.report.axis import LINE
 from sweep.results.report.costs import Cost, cheapest, costs
 from sweep.results.report.evidence import Evidence
@@ -26,7 +26,7 @@ def cost(evidence: Evidence) -> Picture | None:
         _draw(evidence, each, axes)
         scale.draw(axes, named=index % across == 0)
         label(axes, textwrap.fill(each.label, LINE), axes.get_ylabel(), each.title)
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "What better values cost",
         "The line is the Pareto front: the trials of which none other is both cheaper and better. A front that is "

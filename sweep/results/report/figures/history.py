@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sweep.results.figure_style import BLACK, BLUE, GREY, PALE, RED, SERIES, label, legend, new_figure
+from sweep.results.figure_style import BLACK, BLUE, GREY, PALE, RED, SERIES, label, new_figure, shared_legend
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.luck import Luck
 from sweep.results.report.picture import Picture
@@ -31,7 +31,7 @@ def history(evidence: Evidence) -> Picture | None:
         axes.axhline(value, color=series.color, linestyle=series.line, linewidth=1.3, label=name)
     scale.draw(axes)
     label(axes, "trial (number, in the order in which they began)", axes.get_ylabel())
-    legend(figure, beside=True)
+    shared_legend(figure, beside=True)
     left_out = [name for name, value in near if value is not None and not scale.holds(value)]
     beyond = f" Too far away to be drawn: {', '.join(left_out)}." if left_out else ""
     return Picture(
@@ -61,7 +61,7 @@ def best_of_n(evidence: Evidence) -> Picture | None:
     )
     scale.draw(axes)
     label(axes, "n (number of trials)", axes.get_ylabel())
-    legend(figure, beside=True)
+    shared_legend(figure, beside=True)
     return Picture(
         "How much of it is the number of trials",
         "The expected best of n trials that are drawn from these ones, with its 95% interval over bootstrap resamples. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sweep.results.figure_style import BLACK, BLUE, ORANGE, label, legend, new_figure
+from sweep.results.figure_style import BLACK, BLUE, ORANGE, label, new_figure, shared_legend
 from sweep.results.report.axis import cut
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.picture import Picture
@@ -53,7 +53,7 @@ def importance(evidence: Evidence) -> Picture | None:
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     label(axes, "importance (share of the total; lines: 95% interval)", "parameter (name)")
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "How much each parameter matters",
         "Two measures that ask different questions. Intervals are over bootstrap resamples of the trials; the verdict "

@@ -7,7 +7,7 @@ import math
 from matplotlib.collections import LineCollection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.results.figure_style import PALE, RED, SERIES, label, legend, new_figure
+from sweep.results.figure_style import PALE, RED, SERIES, label, new_figure, shared_legend
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.objective import Scale
 from sweep.results.report.picture import Picture
@@ -59,7 +59,7 @@ def learning(evidence: Evidence) -> Picture | None:
     axes.margins(x=0.02)
     axes.autoscale_view(scaley=False)
     label(axes, "step (as the trials count them)", axes.get_ylabel())
-    legend(figure, beside=True)
+    shared_legend(figure, beside=True)
     return Picture(
         "What the trials reported on their way",
         "The objective as it stood at each report. Lines that cross late say that an early verdict, such as a "

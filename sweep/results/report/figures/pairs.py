@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from sweep.results.figure_style import FIELD, ORANGE, label, legend
+from sweep.results.figure_style import FIELD, ORANGE, label, shared_legend
 from sweep.results.report.axis import LINE, Axis
 from sweep.results.report.evidence import Evidence, coordinates, having
 from sweep.results.report.objective import Scale
@@ -41,7 +41,7 @@ def pairs(evidence: Evidence) -> Picture | None:
         upwards.draw(axes, "y")
         label(axes, axes.get_xlabel(), axes.get_ylabel(), f"{across.name} and {upwards.name}")
     figure.colorbar(mesh, ax=every, aspect=25).set_label(textwrap.fill(scale.label, LINE), parse_math=False)
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "The parameters that matter most, in pairs",
         "The mean value of the trials nearby, the other parameters free; white where no trial is near. Numbers on "

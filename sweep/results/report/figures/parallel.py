@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from sweep.results.figure_style import BLUE, PALE, label, legend, new_figure
+from sweep.results.figure_style import BLUE, PALE, label, new_figure, shared_legend
 from sweep.results.report.axis import Axis, cut
 from sweep.results.report.evidence import PANELS, Evidence
 from sweep.results.report.picture import Picture
@@ -60,7 +60,7 @@ def parallel(evidence: Evidence) -> Picture | None:
     for made in axes.get_xticklabels():
         made.set_parse_math(False)
     label(axes, "parameter, or objective (unit as elsewhere)", "value (on each axis' own scale)")
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "All parameters at once",
         "A line is a trial. What the dark lines share is what good trials have in common.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.results.figure_style import BLUE, FIELD, ORANGE, PALE, RED, label, legend
+from sweep.results.figure_style import BLUE, FIELD, ORANGE, PALE, RED, label, shared_legend
 from sweep.results.report.buckets import parts
 from sweep.results.report.evidence import PANELS, Evidence, coordinates, having
 from sweep.results.report.objective import Scale
@@ -42,7 +42,7 @@ def isolation(evidence: Evidence) -> Picture | None:
         scale.draw(axes, named=index % COLUMNS == 0)
         axis.draw(axes)
         label(axes, axes.get_xlabel(), axes.get_ylabel(), axis.name)
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "The best that each value allows",
         "For each part of a parameter's range, the best value that any trial in it reached, the other parameters at "
@@ -101,7 +101,7 @@ def slices(evidence: Evidence) -> Picture | None:
         label(axes, axes.get_xlabel(), axes.get_ylabel(), axis.name)
     bar = figure.colorbar(mesh, ax=every, shrink=0.6, aspect=30)
     bar.set_label("trial (number)")
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "Every trial along each parameter",
         "Later trials are lighter: where they gather is where the sampler expected to find something."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from sweep.results.figure_style import BLUE, PALE, SERIES, label, legend
+from sweep.results.figure_style import BLUE, PALE, SERIES, label, shared_legend
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.picture import Picture, panels
 from sweep.results.report.words import counted
@@ -41,7 +41,7 @@ def pareto(evidence: Evidence) -> Picture | None:
         across.draw(axes, "x")
         upwards.draw(axes, "y")
         label(axes, axes.get_xlabel(), axes.get_ylabel())
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "The objectives against each other",
         f"The Pareto front has {counted(len(front), 'trial')}: of these, none is better than another in everything.",

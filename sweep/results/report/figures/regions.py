@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 
-from sweep.results.figure_style import label, legend
+from sweep.results.figure_style import label, shared_legend
 from sweep.results.report.axis import cut
 from sweep.results.report.buckets import parts
 from sweep.results.report.evidence import PANELS, Evidence
@@ -35,7 +35,7 @@ def regions(evidence: Evidence) -> Picture | None:
         axes.set_xlim(0, 100)
         axes.grid(visible=False, axis="y")
         label(axes, "share of the trials (%)", textwrap.fill(axis.label, 22), axis.name)
-    legend(figure)
+    shared_legend(figure)
     return Picture(
         "Where trials were given up or failed",
         "Of the trials that ended in each part of a parameter's range, the share that was pruned, diverged (its "

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from sweep.results.figure_style import BLACK, BLUE, ORANGE, RED, SKY, label, legend, new_figure
+from sweep.results.figure_style import BLACK, BLUE, ORANGE, RED, SKY, label, new_figure, shared_legend
 from sweep.results.progress import duration
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence
@@ -58,7 +58,7 @@ def timeline(evidence: Evidence) -> Picture | None:
     axes.grid(visible=False, axis="y")
     busy = sum(map(clock.length, ended)) / (clock.total * len(rows)) if clock.total else 1.0
     label(axes, f"time since the first trial ({unit}, without pauses)", "slot (agent.slot)")
-    legend(figure, beside=True)
+    shared_legend(figure, beside=True)
     return Picture(
         "When each slot ran what",
         f"The slots were busy {busy:.0%} of {duration(clock.total)}. A bar is the last attempt at a trial.",
