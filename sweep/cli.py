@@ -140,12 +140,12 @@ def status(study: str | None, as_json: bool) -> None:
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
     elif study:
         Console().print(progress.render(snapshots[0]))
-        if waiting:
-            click.echo(
-                f"{waiting:,} events wait for MLflow. `sweep sync {study}` writes them once the study has ended."
-            )
         if snapshots[0].front:
             Console().print(front_table(_study(study)))
+        if waiting:
+            click.echo(
+                f"{waiting:,} events wait for MLflow; if nobody runs the study, `sweep sync {study}` writes them."
+            )
     else:
         Console().print(progress.overview(snapshots))
 

@@ -1,66 +1,19 @@
 import http.client
-import os
-import signal
 import socket
-import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tracking_server import TrackingServer
 
 from sweep.tracking.runs import study_run
-from sweep.tracking.store import Store, client, open_store, server_command, server_environment
+from sweep.tracking.store import Store, client, open_store
 from sweep.tracking.tracker import Tracker, new_spool
-
-
-class Server:
-    """An MLflow server on loopback that can be killed and started again."""
-
-    def __init__(self, folder, port):
-        self.folder, self.port = folder, port
-        self.uri = f"http://127.0.0.1:{port}"
-        self.process = None
-
-    def start(self):
-        database = f"sqlite:///{self.folder}/mlflow.db"
-        command = server_command(database, self.folder / "artifacts", self.port)
-        with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                command,
-                env=server_environment(database),
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-            )
-        while not self._answers():
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            time.sleep(0.1)
-
-    def kill(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def _answers(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+    server = TrackingServer(tmp_path_factory.mktemp("server"))
     server.start()
     yield server
     server.kill()
