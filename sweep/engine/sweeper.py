@@ -40,6 +40,7 @@ from sweep.results import summary
 from sweep.results.curves import Curves
 from sweep.results.models import ModelLogger, model_logger
 from sweep.results.progress import Progress
+from sweep.results.story import Story
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
@@ -96,6 +97,7 @@ class StudySweeper:
         withhold_from(config)  # a launcher may keep it in a file, and so may a callback
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._command = Command.this()
+        self._tags: Mapping[str, str] = {}
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
     def check(self, arguments: list[str]) -> Composed:
@@ -152,8 +154,11 @@ class StudySweeper:
             work, running = self._begin(candidates, while_it_runs)
             running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
             page = open_page(store, running.study, work)
+            story = None
             if page is not None:
-                running.supervisor.looks.append(Curves(running.study, page).update)
+                story = Story(running.study, page, self._command, self._config, work.home)
+                self._tags = story.begin()
+                running.supervisor.looks += [Curves(running.study, page).update, story.update]
             models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
             try:
                 self._run_baselines(work, running, page)
@@ -163,12 +168,12 @@ class StudySweeper:
                 models.stop()
             except Exception:
                 models.stop()
-                summary.close_run(running.study, page, "FAILED")
+                summary.close_run(running.study, story, "failed")
                 raise
         supervisor, settings = running.supervisor, work.settings
         try:
             summary.close(
-                running.study, work.home, page, settings.export, settings.max_retries, supervisor, settings.report
+                running.study, work.home, story, settings.export, settings.max_retries, supervisor, settings.report
             )
         finally:  # only now the runs are closed, those that a kill had left open, too
             _finish(models)
@@ -261,6 +266,7 @@ class StudySweeper:
             settings=work.settings,
             parent=parent,
             command=self._command,
+            tags=self._tags,
         )
 
 
