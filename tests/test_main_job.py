@@ -238,7 +238,7 @@ def test_the_registered_model_predicts_in_a_new_process_as_well_as_the_trial_did
     path = job.root / "mlruns/studies/pytest-main-job/trials" / str(best["trial"]) / "model.keras"
     result = subprocess.run(
         [sys.executable, "-c", LOADED, "models:/inverse@candidate", str(path)],
-        stdin=(tmp_path / "INPUTS.json").open(),
+        input=(tmp_path / "INPUTS.json").read_text(),
         cwd=tmp_path,
         env={key: value for key, value in outside.items() if key != "PYTHONPATH"},
         capture_output=True,

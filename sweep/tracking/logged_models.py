@@ -76,7 +76,7 @@ class StudyModels:
 
     def tags(self, trial: int) -> Mapping[str, str]:
         """The tags of a trial's model, by which it is found."""
-        return {"sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
+        return {"sweep.kind": "trial", "sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
 
     @cached_property
     def _client(self) -> Any:
