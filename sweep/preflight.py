@@ -29,7 +29,7 @@ import conf.schema  # noqa: F401 - registers the schemas
 from sweep import metrics
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
-from sweep.tracking.store import absolute
+from sweep.tracking.store import absolute, open_store
 from sweep.training import checkpoint
 
 CONFIG_PATH = "pkg://conf"
@@ -73,7 +73,9 @@ def check(arguments: list[str], task: Any) -> None:
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
-        absolute(config.tracking.uri)  # raises if MLflow has no such store
+        uri = absolute(config.tracking.uri)  # raises if MLflow has no such store
+        if mode == RunMode.RUN and uri.startswith(("http://", "https://")):  # a study sees to it before it begins
+            open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
 
