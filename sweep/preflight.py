@@ -32,7 +32,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
 from sweep.engine.literals import text_of
 from sweep.engine.study import NOT_COMPARABLE
-from sweep.tracking.store import absolute
+from sweep.tracking.store import absolute, open_store
 from sweep.training import checkpoint
 
 CONFIG_PATH = "pkg://conf"
@@ -89,7 +89,9 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
-        keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
+        uri = keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
+        if mode == RunMode.RUN and uri.startswith(("http://", "https://")):  # a study sees to it before it begins
+            open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     if config.storage.url is not None:
         keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:

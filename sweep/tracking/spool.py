@@ -193,9 +193,9 @@ class Spool:
             os.ftruncate(file, 0)
             head = _line(self.whose)
             mark = _mark(_MARK + len(head))
-            if os.pwrite(file, mark + head, 0) < len(mark + head):
-                raise OSError(f"No space for {self.path}")
+            _write_at(file, 0, mark + head)
         except BaseException:
+            self.path.unlink()
             os.close(file)
             raise
         self._file = file
@@ -203,9 +203,7 @@ class Spool:
 
     def _write(self, line: bytes) -> None:
         try:
-            written = os.pwrite(self._file, line, self._end)
-            while written < len(line):
-                written += os.pwrite(self._file, line[written:], self._end + written)
+            _write_at(self._file, self._end, line)
         except OSError:
             os.ftruncate(self._file, self._end)
             raise
@@ -269,6 +267,13 @@ def _event(line: bytes) -> Event | None:
         return Event(*json.loads(line))
     except (ValueError, TypeError):
         return None
+
+
+def _write_at(file: int, position: int, data: bytes) -> None:
+    """Writes all of it, or raises OSError."""
+    while data:
+        written = os.pwrite(file, data, position)
+        position, data = position + written, data[written:]
 
 
 def _mark(settled: int) -> bytes:

@@ -219,8 +219,13 @@ def answering(uri: str, allowed: str = "an MLflow store that answers") -> Iterat
 
 
 def reason(error: BaseException) -> str:
-    """An error of MLflow's in one line, without passwords."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """An error of MLflow's in one line, without passwords; if no connection came about, why not."""
+    root = error
+    while (cause := root.__cause__ or root.__context__) is not None:
+        root = cause
+    silence = isinstance(root, OSError) and root.filename is None and root.strerror
+    words = str(root.strerror if silence else error)
+    lines = words.strip().splitlines() or [type(error).__name__]
     return shown(lines[0])[:300]
 
 
