@@ -72,6 +72,29 @@ def test_it_ends_with_a_leaderboard_the_best_configuration_and_the_way_to_the_ui
     assert "Traceback" not in job.output
 
 
+def test_it_ends_with_a_report_which_can_be_made_again_from_anywhere(job: Job, runs: list[Any]) -> None:
+    from mlflow import MlflowClient
+
+    page = job.root / "mlruns/studies/pytest-main-job/report/report.html"
+    assert f"The report: {page}" in " ".join(job.output.split())
+    html = page.read_text()
+    assert "The best of " in html
+    assert "zero skill has" in html, "the trials have told what takes no network"
+    page.unlink()
+    again = sweep(job.root, "report", "pytest-main-job")
+    assert again.splitlines()[0] == str(page)
+    assert "on the study's page in MLflow" in again
+    assert page.exists()
+    client = MlflowClient(f"sqlite:///{job.root}/mlruns/mlflow.db")
+    (parent,) = [run for run in runs if run.data.tags["sweep.kind"] == "study"]
+    attached = {
+        file.path
+        for folder in ("report", "report/tables")
+        for file in client.list_artifacts(parent.info.run_id, folder)
+    }
+    assert {"report/report.html", "report/figures", "report/tables/leaderboard.csv"} <= attached
+
+
 def test_status_tells_the_same_to_people_and_programs(job: Job) -> None:
     seen = json.loads(sweep(job.root, "status", "pytest-main-job", "--json"))
     assert seen["done"] == seen["n_trials"] == 4

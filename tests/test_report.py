@@ -20,9 +20,11 @@ import optuna
 import planted
 import pytest
 from application import Application
+from click.testing import CliRunner
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from sweep.cli import commands
 from sweep.engine.storage import open_storage
 from sweep.results.leaderboard import number, ranked
 from sweep.results.report.axis import Axis, axes_of
@@ -695,6 +697,49 @@ def test_the_end_of_a_study_makes_it_and_is_not_lost_with_it(application: Applic
     study = application.study
     assert f"is trial {study.best_trial.number}: objective is {number(study.best_value)}" in Page(page.read_text()).text
     assert (application.folder / "out/report/figures/learning_curves.png").exists()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> optuna.Study:
+    """A study where `sweep` keeps them."""
+    study = some(journal(tmp_path / "mlruns/studies/kept", "kept"), 5, ONE, lambda params: params["x"])
+    study.set_user_attr("identity", {"fixed": {}, "space": {}, "directions": ["minimize"]})
+    return study
+
+
+def sweep(tmp_path: Path, *arguments: str) -> Any:
+    result = CliRunner().invoke(commands, ["--root", str(tmp_path), "report", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_command_makes_it_in_the_studys_folder(tmp_path: Path, kept: optuna.Study) -> None:
+    said = sweep(tmp_path, "kept")
+    assert said.stdout.splitlines()[0] == str(tmp_path / "mlruns/studies/kept/report/report.html")
+    assert Path(said.stdout.splitlines()[0]).exists()
+    assert "MLflow" not in said.output
+
+
+@pytest.mark.parametrize("there", ["a server", "a file"])
+def test_the_command_says_if_the_store_does_not_answer(
+    tmp_path: Path, kept: optuna.Study, unused_port: int, there: str
+) -> None:
+    uri = f"http://127.0.0.1:{unused_port}" if there == "a server" else f"sqlite:///{tmp_path}/gone.db"
+    kept.set_user_attr("tracking_uri", uri)
+    kept.set_user_attr("page", "/experiments/1/runs/abc")
+    said = sweep(tmp_path, "kept", "--output", str(tmp_path / "elsewhere"))
+    assert (tmp_path / "elsewhere/report.html").exists()
+    assert f"It is not on the study's page in MLflow. tracking.uri: got {uri}" in said.stderr
+    assert not (tmp_path / "gone.db").exists()
+
+
+def test_the_command_finds_a_study_that_is_in_a_database_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/studies.db", "")
+    study = some(optuna.create_study(study_name="kept", storage=storage), 3, ONE, lambda params: params["x"])
+    study.set_user_attr("identity", {"fixed": {}, "space": {}, "directions": ["minimize"]})
+    monkeypatch.chdir(tmp_path)
+    said = sweep(tmp_path, "kept", "--storage", f"sqlite:///{tmp_path}/studies.db")
+    assert said.stdout.splitlines()[0] == str(tmp_path / "report-kept/report.html")
 
 
 def test_a_browser_shows_it_without_a_network(rich: Made, tmp_path: Path) -> None:

@@ -223,8 +223,8 @@ def reason(error: BaseException) -> str:
     root = error
     while (cause := root.__cause__ or root.__context__) is not None:
         root = cause
-    silence = isinstance(root, OSError) and root.filename is None and root.strerror
-    words = str(root.strerror if silence else error)
+    silence = root.strerror if isinstance(root, OSError) and root.filename is None else None
+    words = silence or str(error)
     lines = words.strip().splitlines() or [type(error).__name__]
     return shown(lines[0])[:300]
 

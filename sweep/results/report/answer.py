@@ -16,7 +16,8 @@ def answer(evidence: Evidence) -> list[str]:
     if not evidence.measured:
         return [_nothing(evidence)]
     said = [_front(evidence) if evidence.several else _best(evidence)]
-    compared = [text for each in evidence.references if (text := _compared(evidence, each))]
+    others = [*evidence.beside, *(each for each in evidence.references if each.kind == "enqueued")]
+    compared = [text for each in others if (text := _compared(evidence, each))]
     if compared:
         said.append(f"Compared with what the study was measured against: {'; '.join(compared)}.")
     said += evidence.importances.sentences if evidence.importances else ()

@@ -59,6 +59,7 @@ def history(evidence: Evidence) -> Interactive | None:
     values = [trial.values[0] for trial in measured]
     best = (np.minimum if evidence.objective.minimized else np.maximum).accumulate(values)
     data = [_points(scale, measured, numbers, values, "complete")]
+    data[0]["marker"]["color"] = BLUE
     if evidence.given_up:
         trials, last = (list(side) for side in zip(*evidence.given_up, strict=True))
         data.append(_points(scale, trials, [trial.number for trial in trials], last, "pruned"))
@@ -104,7 +105,7 @@ def slices(evidence: Evidence) -> Interactive | None:
         }
         for axis, traces in choices
     ]
-    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.16, "yanchor": "top", "bgcolor": "white"}
+    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.17, "yanchor": "top", "bgcolor": "white"}
     layout = _layout(430) | {"xaxis": _parameter(first), "yaxis": _upwards(scale), "updatemenus": [menu]}
     caption = "Choose a parameter in the menu. The colour is the number of the trial, later ones lighter."
     return Interactive("Every trial along one parameter", caption, {"data": data, "layout": layout})
@@ -179,6 +180,7 @@ def _points(scale: Scale, trials: Sequence[FrozenTrial], x: list[Any], y: list[f
         "text": [_hover(trial, value) for trial, value in zip(trials, y, strict=True)],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
+        "cliponaxis": False,
     }
 
 
@@ -203,7 +205,7 @@ def _layout(height: int) -> dict[str, Any]:
         "paper_bgcolor": "white",
         "colorway": [BLUE],
         "hoverlabel": {"align": "left"},
-        "legend": {"orientation": "h", "x": 0.25, "y": 1.14, "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
     }
 
 

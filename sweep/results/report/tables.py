@@ -13,7 +13,7 @@ from sweep.results.leaderboard import BESIDE
 from sweep.results.report.axis import Axis, text
 from sweep.results.report.buckets import ENDS, end_of, parts
 from sweep.results.report.costs import cheapest, costs
-from sweep.results.report.evidence import Evidence, facts
+from sweep.results.report.evidence import Evidence, facts, last_report
 from sweep.results.report.figures.importance import VERDICTS
 from sweep.results.report.luck import Luck
 from sweep.results.report.references import PREFIX
@@ -135,7 +135,8 @@ def trials(evidence: Evidence) -> Table | None:
         (
             trial.number,
             end_of(trial) or trial.state.name.lower(),
-            *(trial.values[index] if trial.values else None for index in named),
+            *(trial.values[index] if end_of(trial) == "complete" else None for index in named),
+            _finite(last_report(trial)),
             *(_param(trial, axis) for axis in evidence.axes),
             _seconds(trial),
             " ".join(str(trial.user_attrs.get("reason", "")).split()),
@@ -145,8 +146,8 @@ def trials(evidence: Evidence) -> Table | None:
         for trial in evidence.trials
     ]
     keys = [axis.key for axis in evidence.axes]
-    columns = ("trial", "state", *named.values(), *keys, "seconds", "reason", *metrics, *told)
-    seen = 4 + len(named) + len(keys)
+    columns = ("trial", "state", *named.values(), "last report", *keys, "seconds", "reason", *metrics, *told)
+    seen = 5 + len(named) + len(keys)
     return Table("All trials", columns, tuple(rows), "The file has their metrics, too.", seen, first=0)
 
 
