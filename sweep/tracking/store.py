@@ -181,7 +181,7 @@ def is_away(error: Exception) -> bool:
 
 def reason(error: BaseException) -> str:
     """An error of MLflow's in one line, without passwords; if no connection came about, why not."""
-    root = error
+    root: Any = error
     while (cause := root.__cause__ or root.__context__) is not None:
         root = cause
     silence = isinstance(root, OSError) and root.filename is None and root.strerror
