@@ -92,9 +92,10 @@ def check_mirror(application: Application) -> None:
         run = children[trial.number]
         assert run.info.status == ("FINISHED" if trial.state.name == "COMPLETE" else "KILLED")
         assert run.data.metrics.get("objective") == trial.value
-        if trial.state.name == "COMPLETE":
-            history = client.get_metric_history(run.info.run_id, "reported")
-            assert {point.step: point.value for point in history} == trial.intermediate_values
+        history = client.get_metric_history(run.info.run_id, "reported")
+        assert sorted((point.step, point.value) for point in history) == sorted(trial.intermediate_values.items())
+    curve = client.get_metric_history(parent.info.run_id, "trials/done")
+    assert [point.step for point in curve] == list(range(1, len(trials) + 1)), "it was continued, and doubles nothing"
 
 
 def test_a_lower_budget_is_kept_on_resuming(application: Application) -> None:

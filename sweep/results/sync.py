@@ -15,9 +15,10 @@ import optuna
 
 from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
+from sweep.engine.identity import NAME
 from sweep.engine.lease import Lease
 from sweep.engine.parent import known_run
-from sweep.engine.storage import Unwritable, recall
+from sweep.engine.storage import JOURNAL, Unwritable, open_storage, recall
 from sweep.engine.study import MAX_RETRIES, load_study, outstanding
 from sweep.engine.supervisor import SWEEPER
 from sweep.paths import Paths
@@ -49,8 +50,10 @@ def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[st
     Raises:
         UserError: in the end, if something could not be written; it waits on.
     """
-    if study and not paths.study(study).is_dir() and spools(Path(study)):
-        found = [Entry(name, Path(study), recall(Path(study))) for name in sorted(_studies_in(Path(study)))]
+    where = paths.mlruns
+    if study and Path(study).is_dir() and not (NAME.fullmatch(study) and paths.study(study).is_dir()):
+        where = Path(study)
+        found = [Entry(name, where, recall(where)) for name in sorted(_studies_in(where) or _studies_kept_in(where))]
     elif study:
         found = [find(paths, study.removesuffix(SUFFIX), url)]
     else:
@@ -59,7 +62,7 @@ def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[st
     if study is None:
         steps += [partial(_sync_run, path) for path in sorted(paths.mlruns.glob("runs/*/*/tracking.*.jsonl"))]
     if not steps:
-        yield f"Nothing waits for MLflow in {paths.mlruns}."
+        yield f"Nothing waits for MLflow in {where}."
     failed: UserError | None = None
     for step in steps:
         try:
@@ -85,8 +88,8 @@ def _sync_study(entry: Entry) -> str:
     studies = list(_family(entry))
     for study in studies:
         if process := runner(study):
-            held = waiting(home) if home else 0
-            return f"{who} runs ({process}): what waits, {held:,} events, is written by its own processes."
+            held = _count(waiting(home) if home else 0, "event")
+            return f"{who} runs ({process}): what waits, {held}, is written by its own processes."
     if not studies and home is not None:  # its storage is on another machine, whose agent this was
         written, lost = _write(spools(home), who)
         return _said(who, written, lost)
@@ -106,7 +109,7 @@ def _sync_study(entry: Entry) -> str:
             if done is None:
                 if page.away:
                     raise _away(page.away, who, page.waiting)
-                return f"{who}: {page.waiting:,} events are held by a process that lives, which writes them."
+                return f"{who}: a process that lives holds {_count(page.waiting, 'event')}, and writes them itself."
             closed, made = closed + done.closed, made + done.made
         Curves(studies[0], page).update()
         if status(run) == "RUNNING":
@@ -126,9 +129,16 @@ def _family(entry: Entry) -> Iterator[optuna.Study]:
 
 
 def _studies_in(home: Path) -> set[str]:
-    """The names of the studies that left something in a folder."""
+    """The names of the studies that left something in a folder, without those of siblings."""
     tags = [seen.whose["tags"] for path in spools(home) if (seen := look(path))]
     return {each["sweep.study"].removesuffix(SUFFIX) for each in tags if "sweep.study" in each}
+
+
+def _studies_kept_in(home: Path) -> set[str]:
+    """The names of the studies whose journal is in a folder, without those of siblings."""
+    if recall(home) is not None or not (home / JOURNAL).exists():
+        return set()
+    return {study.study_name.removesuffix(SUFFIX) for study in open_storage(None, home).get_all_studies()}
 
 
 @contextlib.contextmanager
@@ -182,12 +192,17 @@ def _write(paths: Iterable[Path], who: str) -> tuple[int, int]:
 
 
 def _away(address: str, who: str, events: int) -> UserError:
-    kept = f"nothing is lost: {events:,} events of {who[:1].lower()}{who[1:]} wait on, and the same command writes them"
+    whose = who[:1].lower() + who[1:]
+    kept = f"nothing is lost: {_count(events, 'event')} of {whose} wait on, and the same command writes them"
     return UserError("tracking.uri", f"{address}, which does not answer", f"an MLflow store that answers; {kept}")
 
 
 def _said(who: str, written: int, lost: int, closed: int = 0, made: int = 0) -> str:
-    done = {f"{written:,} events written": written, f"{lost:,} events refused by MLflow": lost}
-    done |= {f"{closed} runs closed": closed, f"{made} runs made": made}
-    listed = ", ".join(text for text, count in done.items() if count)
+    counts = [(written, "event", "written"), (lost, "event", "refused by MLflow")]
+    counts += [(closed, "run", "closed"), (made, "run", "made")]
+    listed = ", ".join(f"{_count(count, what)} {done}" for count, what, done in counts if count)
     return f"{who}: {listed or 'nothing waits, and its runs are as they should be'}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -220,7 +220,7 @@ def answering(uri: str, allowed: str = "an MLflow store that answers") -> Iterat
 
 def reason(error: BaseException) -> str:
     """An error of MLflow's in one line, without passwords; if no connection came about, why not."""
-    root = error
+    root: Any = error
     while (cause := root.__cause__ or root.__context__) is not None:
         root = cause
     silence = root.strerror if isinstance(root, OSError) and root.filename is None else None
