@@ -144,7 +144,7 @@ def complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def test_it_leaves_a_page_its_figures_and_its_tables(rich: Made) -> None:
     folder = rich.report.page.parent
     assert rich.report.page == folder / "report.html"
-    assert rich.figures == set(PICTURES) - {"pareto_front"}
+    assert rich.figures == set(PICTURES) - {"pareto_front", "scientific"}
     assert {path.stem for path in rich.report.tables} == {
         *("leaderboard", "importance", "isolation", "regions", "best_of_n", "cost", "trials", "fixed")
     }
@@ -182,7 +182,7 @@ def test_the_answer_comes_first(rich: Made) -> None:
         assert sentence in text
 
 
-@pytest.mark.parametrize("name", sorted(set(PICTURES) - {"pareto_front"}))
+@pytest.mark.parametrize("name", sorted(set(PICTURES) - {"pareto_front", "scientific"}))
 def test_every_axis_says_what_it_is(rich: Made, name: str) -> None:
     check_axes(PICTURES[name](rich.evidence))
 
@@ -492,6 +492,37 @@ def test_parameters_that_not_every_trial_has(tmp_path: Path) -> None:
         check_axes(PICTURES[name](conditional.evidence))
 
 
+def test_scientific_parameters_are_compared_at_their_best_setting(tmp_path: Path) -> None:
+    study = journal(tmp_path)
+    space = {"model": CategoricalDistribution(["dense", "gated"]), **ONE}
+    some(study, 40, space, lambda params: abs(params["x"]) + 0.1 * (params["model"] == "dense"))
+    study.set_user_attr("roles", {"scientific": ["model"], "nuisance": ["x"], "fixed": {"train.loss": "mae"}})
+    asked = made(study, tmp_path)
+    rows = {row["value"]: row for row in asked.csv("scientific")}
+    for name in ("dense", "gated"):
+        inside = [trial for trial in study.trials if trial.params["model"] == name]
+        best = min(inside, key=lambda trial: trial.value)
+        assert (int(rows[name]["trials"]), int(rows[name]["trial"])) == (len(inside), best.number)
+        assert float(rows[name]["best"]) == best.value
+        assert float(rows[name]["low"]) <= float(rows[name]["of equally many"]) <= float(rows[name]["high"])
+    assert "scientific" in asked.figures
+    check_axes(PICTURES["scientific"](asked.evidence))
+    assert asked.page.caveats["held_still"] == "Held still, so that all this holds for these values alone: loss=mae."
+
+
+def test_what_was_confirmed_is_told(tmp_path: Path) -> None:
+    study = some(journal(tmp_path), 12, ONE, lambda params: params["x"])
+    candidate = {"name": "trial 3", "trial": 3, "score": -0.9, "mean": -0.8, "low": -0.85, "high": -0.75, "gap": 0.1}
+    verdict = "trial 3 is the champion."
+    found = {"objective": "test/x", "seeds": [1, 2], "candidates": [candidate], "verdict": verdict}
+    study.set_user_attr("confirmed", found)
+    told = made(study, tmp_path)
+    (row,) = told.csv("confirmed")
+    assert (row["configuration"], row["in the study"], row["mean"], row["gap"]) == ("trial 3", "-0.9", "-0.8", "0.1")
+    assert f"Confirmed with new seeds, on the test set: {verdict}" in told.page.text
+    assert "test/x on the test set, with 2 seeds" in told.page.text
+
+
 def test_names_are_texts_whatever_is_in_them(tmp_path: Path) -> None:
     name = "a.<script>alert(1)</script>&\"'$x_1$"
     space = {name: FloatDistribution(0.0, 1.0), "b.<b>": CategoricalDistribution(["<i>", "</script>", "$y$", "%{x}"])}
@@ -609,9 +640,15 @@ def test_many_that_diverge(study: optuna.Study) -> None:
 
 def test_trials_that_were_judged_on_different_sets(study: optuna.Study) -> None:
     some(study, 6, ONE, lambda params: params["x"], facts={"evaluation_digest": "a"})
-    assert "not_comparable" not in warned(study)
+    assert "judged_apart" not in warned(study)
     some(study, 6, ONE, lambda params: params["x"], facts={"evaluation_digest": "b"})
-    assert "2 different evaluation sets" in warned(study)["not_comparable"]
+    assert "2 different evaluation sets" in warned(study)["judged_apart"]
+
+
+def test_a_study_that_cannot_be_compared(study: optuna.Study) -> None:
+    some(study, 12, ONE, lambda params: params["x"])
+    study.set_user_attr("not_comparable", "data.target_scale shrinks the loss")
+    assert warned(study)["not_comparable"].endswith("cannot be compared: data.target_scale shrinks the loss")
 
 
 def test_a_study_that_was_gone_on_with_after_a_change(study: optuna.Study) -> None:

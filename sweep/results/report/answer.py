@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sweep.results.leaderboard import counts_line, number, states
+from sweep.results.origin import CONFIRMED
 from sweep.results.progress import params_line
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.references import Reference
@@ -20,6 +21,8 @@ def answer(evidence: Evidence) -> list[str]:
     compared = [text for each in others if (text := _compared(evidence, each))]
     if compared:
         said.append(f"Compared with what the study was measured against: {'; '.join(compared)}.")
+    if verdict := (evidence.attributes.get(CONFIRMED) or {}).get("verdict"):
+        said.append(f"Confirmed with new seeds, on the test set: {verdict}")
     said += evidence.importances.sentences if evidence.importances else ()
     return said
 

@@ -23,6 +23,7 @@ from sweep.results.report.figures import (
     parameters,
     pareto,
     regions,
+    scientific,
     timeline,
 )
 from sweep.results.report.interactive import Interactive
@@ -36,6 +37,7 @@ PAGE = "report.html"
 
 PICTURES: Mapping[str, Callable[[Evidence], Picture | None]] = {
     "pareto_front": pareto.pareto,
+    "scientific": scientific.scientific,
     "importance": importance.importance,
     "isolation": parameters.isolation,
     "slices": parameters.slices,
@@ -58,6 +60,8 @@ MOVING: Mapping[str, Callable[[Evidence], Interactive | None]] = {
 
 TABLES: Mapping[str, Callable[[Evidence], Table | None]] = {
     "leaderboard": tables.leaderboard,
+    "confirmed": tables.confirmed,
+    "scientific": tables.scientific,
     "importance": tables.importance,
     "isolation": tables.isolation,
     "regions": tables.regions,

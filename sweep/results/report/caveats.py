@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 from scipy.stats import binom
 
-from sweep.engine.study import N_TRIALS, REPEAT_OF, is_feasible
+from sweep.engine.study import N_TRIALS, NOT_COMPARABLE, REPEAT_OF, is_feasible
 from sweep.results.leaderboard import number
+from sweep.results.progress import params_line
 from sweep.results.report.axis import Axis
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence, facts
@@ -164,10 +165,12 @@ def told_twice(evidence: Evidence) -> Iterator[Caveat]:
 
 def not_comparable(evidence: Evidence) -> Iterator[Caveat]:
     """Trials that were not judged alike."""
+    if reason := evidence.attributes.get(NOT_COMPARABLE):
+        yield Caveat("not_comparable", f"The values of these trials cannot be compared: {reason}")
     judged = {digest for t in evidence.measured if (digest := facts(t).get("evaluation_digest")) is not None}
     if len(judged) > 1:
         yield Caveat(
-            "not_comparable",
+            "judged_apart",
             f"The trials were judged on {len(judged)} different evaluation sets: their values cannot be compared.",
         )
     if changes := evidence.attributes.get("changes"):
@@ -188,6 +191,13 @@ def unbeaten(evidence: Evidence) -> Iterator[Caveat]:
         value = each.values[0]
         if value is not None and not evidence.objective.better(best, value):
             yield Caveat("unbeaten", f"No trial is better than {each.name}, which has {number(value)}.")
+
+
+def held_still(evidence: Evidence) -> Iterator[Caveat]:
+    """What was marked as fixed: whatever is said holds for its values alone."""
+    if evidence.roles and evidence.roles.fixed:
+        words = f"Held still, so that all this holds for these values alone: {params_line(evidence.roles.fixed)}."
+        yield Caveat("held_still", words, serious=False)
 
 
 def unfinished(evidence: Evidence) -> Iterator[Caveat]:
@@ -211,6 +221,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
     changed_nothing,
     failures,
     told_twice,
+    held_still,
     unfinished,
 )
 

@@ -18,6 +18,7 @@ from sweep.results.leaderboard import ranked
 from sweep.results.report.axis import Axis, axes_of
 from sweep.results.report.objective import Objective, Scale, objectives_of
 from sweep.results.report.references import Reference, references
+from sweep.results.roles import Answer, answer
 
 TOP = 0.1
 """Which share of the trials is called the top."""
@@ -38,6 +39,7 @@ class Evidence:
         axes: the search space.
         references: what the trials are compared with.
         importances: what matters, with one objective and enough trials to ask.
+        roles: what is said of scientific parameters, if the study has any.
     """
 
     study: optuna.Study
@@ -47,6 +49,7 @@ class Evidence:
     axes: tuple[Axis, ...]
     references: tuple[Reference, ...]
     importances: Importances | None
+    roles: Answer | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -60,7 +63,7 @@ class Evidence:
         compared = references(study, measured, objectives)
         asked = len(objectives) == 1 and len(measured) > 1 and any(axis.varies for axis in axes)
         found = importances(study) if asked else None
-        return cls(study, objectives, begun, measured, axes, compared, found, study.user_attrs)
+        return cls(study, objectives, begun, measured, axes, compared, found, answer(study), study.user_attrs)
 
     @property
     def name(self) -> str:

@@ -10,6 +10,8 @@ from optuna.trial import FrozenTrial
 
 from sweep.engine.identity import IDENTITY
 from sweep.results.leaderboard import BESIDE
+from sweep.results.origin import CONFIRMED
+from sweep.results.progress import params_line
 from sweep.results.report.axis import Axis, text
 from sweep.results.report.buckets import ENDS, end_of, parts
 from sweep.results.report.costs import cheapest, costs
@@ -18,9 +20,21 @@ from sweep.results.report.figures.importance import VERDICTS
 from sweep.results.report.luck import Luck
 from sweep.results.report.references import PREFIX
 from sweep.results.report.table import Table
+from sweep.results.report.words import counted
 
 SIZE = ("parameters",)
 """Facts that it shows beside."""
+
+CONFIRMATION = {
+    "name": "configuration",
+    "trial": "trial",
+    "score": "in the study",
+    "mean": "mean",
+    "low": "low",
+    "high": "high",
+    "gap": "gap",
+}
+"""What is shown of a confirmation, with the headings."""
 
 FIRST = 15
 """How many trials the leaderboard shows at once."""
@@ -60,6 +74,33 @@ def leaderboard(evidence: Evidence) -> Table | None:
         short=BESIDE,
         shares=frozenset(key for key in metrics if key.endswith("pct")),
     )
+
+
+def confirmed(evidence: Evidence) -> Table | None:
+    """What `sweep confirm` has found, if it was asked."""
+    known = evidence.attributes.get(CONFIRMED) or {}
+    rows = tuple(tuple(each.get(key) for key in CONFIRMATION) for each in known.get("candidates", []))
+    if not rows:
+        return None
+    seeds = len(known.get("seeds", []))
+    return Table(
+        "Confirmed",
+        tuple(CONFIRMATION.values()),
+        rows,
+        f"{known.get('objective', '')} on the test set, with {counted(seeds, 'seed')} that the study has not seen. The "
+        "gap is what a value loses when it is no longer the best of many.",
+    )
+
+
+def scientific(evidence: Evidence) -> Table | None:
+    """Each value of the scientific parameters, at its best setting of everything else."""
+    rows = [
+        (each.key, v.label, v.trials, v.best, v.trial, v.middle, v.low, v.high, params_line(v.setting))
+        for each in (evidence.roles.comparisons if evidence.roles else ())
+        for v in each.values
+    ]
+    columns = ("parameter", "value", "trials", "best", "trial", "of equally many", "low", "high", "at")
+    return Table("What the study asks about", columns, tuple(rows)) if rows else None
 
 
 def importance(evidence: Evidence) -> Table | None:
