@@ -135,13 +135,14 @@ def status(study: str | None, as_json: bool) -> None:
 @_storage_option
 def stop(study: str) -> None:
     """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
-    from sweep.engine.baselines import SUFFIX
     from sweep.engine.errors import UserError
     from sweep.engine.supervisor import STOP
+    from sweep.engine.works import SIBLINGS
 
     _study(study).set_user_attr(STOP, True)
-    with suppress(UserError):  # its baselines, which come first, if it has any
-        _study(study + SUFFIX).set_user_attr(STOP, True)
+    for kind in SIBLINGS:  # such as its baselines, which come first, if it has any
+        with suppress(UserError):
+            _study(f"{study}.{kind}").set_user_attr(STOP, True)
     click.echo(f"Study {study} stops after its running trials; the command that started it resumes it.")
 
 

@@ -157,9 +157,12 @@ class Agent:
         slot.trial.set_user_attr("output_dir", str(folder))
         if self._tracker is not None:
             tags = {"sweep.output_dir": str(folder)}
+            if asked := claimed.user_attrs.get(studies.CONFIGURATION):
+                tags["sweep.configuration"] = asked["name"]
             self._tracker.begin(claimed.number, self._run_name(slot), run_params(config), tags, folder)
         earlier = studies.earlier_folders(self._study, claimed)
-        job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
+        console, objectives = str(folder / "console.log"), len(self._study.directions)
+        job = Job(claimed.number, config, objectives, console, tuple(earlier), self._plan.final)
         try:
             slot.run(job)
         except OSError as error:
@@ -187,9 +190,9 @@ class Agent:
         self._finish(slot, outcome)
 
     def _repeats(self, claimed: FrozenTrial) -> bool:
-        """Whether a trial may have params that were scored before: a retry has those of its trial, a baseline none."""
-        baseline = studies.BASELINE in claimed.user_attrs.get(studies.ENQUEUED, {})
-        return self._plan.settings.repeat or studies.RETRY_OF in claimed.user_attrs or baseline
+        """Whether a trial may have params that were scored before: a retry has its trial's, a configuration none."""
+        unlike = {studies.RETRY_OF, studies.CONFIGURATION} & set(claimed.user_attrs)
+        return self._plan.settings.repeat or bool(unlike)
 
     def _run_name(self, slot: Slot) -> str:
         assert slot.trial is not None

@@ -50,6 +50,15 @@ def open_run(store: Store | None, study: optuna.Study, work: Work) -> StudyRun |
     return run
 
 
+def known_run(store: Store | None, study: optuna.Study) -> StudyRun | None:
+    """The run of a study that was run before, as it stands; None if nothing is tracked, or it is not there any more."""
+    if store is None:
+        return None
+    from sweep.tracking.runs import known_study_run
+
+    return known_study_run(store, study.study_name, study.user_attrs["id"])
+
+
 def beside(run: StudyRun | None, study: optuna.Study) -> StudyRun | None:
     """The same run for the trials of a study's sibling."""
     if run is None:

@@ -56,6 +56,7 @@ class Plan:
         space: what varies.
         settings: `hydra.sweeper`.
         parent: the study's MLflow run, or None if nothing is tracked.
+        final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
     study: str
@@ -69,3 +70,4 @@ class Plan:
     space: Space
     settings: DictConfig
     parent: StudyRun | None
+    final: bool = False

@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,20 +19,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import StorageInternalError
 
-from sweep.engine import build, enqueue
+from sweep.engine import baselines, build, enqueue
 from sweep.engine import study as studies
-from sweep.engine.baselines import Baselines
 from sweep.engine.checks import check_settings
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
-from sweep.engine.parent import beside, open_run, open_store
+from sweep.engine.parent import beside, known_run, open_run, open_store
 from sweep.engine.plan import Plan
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
-from sweep.engine.works import Work, sibling, works
+from sweep.engine.works import Work, of_baselines, works
 from sweep.results import summary
 from sweep.results.progress import Progress
 
@@ -46,6 +45,9 @@ INTERRUPTED = 130
 
 STOP_SECONDS = 20.0
 """How long agents elsewhere may take to end their trials after Ctrl-C was pressed twice."""
+
+More = Callable[[optuna.Study], Sequence[Mapping[str, Any]]]
+"""What a sibling study is to run next, given what it has come to: configurations, or nothing at its end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +99,10 @@ class StudySweeper:
         build.sampler(settings.sampler, 0, space, study_seed=0)
         build.pruner(settings.pruner)
         enqueue.points(space, settings)
-        baselines = Baselines.read(settings, self._config, space.fixed)
+        beside_it = baselines.read(settings, self._config, space.fixed)
         loader = self._context.config_loader
         try:
-            points = [*space.points(), *baselines.points()]
+            points = [*space.points(), *beside_it.points()]
             return [loader.load_sweep_config(self._config, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._config) from error
@@ -133,16 +135,39 @@ class StudySweeper:
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
+    def follow_up(self, study: optuna.Study, work: Work, more: More) -> bool:
+        """Runs a sibling of a study that is there, round after round; returns whether Ctrl-C was pressed.
+
+        Args:
+            study: the study, whose run in MLflow the sibling's runs are under.
+            work: the sibling.
+            more: what it is to run, asked anew after each round, until there is nothing left.
+
+        Raises:
+            UserError: if somebody else runs it.
+            CompactHydraException: if it was given up.
+        """
+        parent = known_run(open_store(self._settings), study)
+        with _told():
+            try:
+                other = self._run_beside(work, parent, more)
+            except KeyboardInterrupt:
+                return True
+        if other.supervisor.hopeless:
+            raise CompactHydraException(f"Study {work.name}: {other.supervisor.hopeless}")
+        return other.supervisor.interrupted.is_set()
+
     def _begin(self, candidates: Iterator[Work], while_it_runs: contextlib.ExitStack) -> tuple[Work, Running]:
         """Makes or resumes the first of these studies whose configuration is this one, and takes its lease."""
         work = next(candidates)
-        storage = open_storage(self._settings.storage, work.home)
+        settings = work.settings
+        storage = open_storage(settings.storage, work.home)
         try:
             with only_one(work.home):
-                go_on = self._settings.if_changed == "go_on"
-                study = create_or_resume(storage, work.name, work.identity, self._settings.seed, go_on)
-                remember(work.home, self._settings.storage)
-                supervisor = while_it_runs.enter_context(Supervisor(study, storage, work.settings))
+                go_on = settings.if_changed == "go_on"
+                study = create_or_resume(storage, work.name, work.identity, settings.seed, go_on)
+                remember(work.home, settings.storage)
+                supervisor = while_it_runs.enter_context(Supervisor(study, storage, settings))
         except ChangedError:
             if (further := next(candidates, None)) is None:
                 raise
@@ -152,7 +177,7 @@ class StudySweeper:
     def _run(self, work: Work, running: Running, parent: StudyRun | None) -> None:
         """Runs what a study has left to run."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
-        added = studies.top_up(study, work.n_trials, work.points)
+        added = studies.top_up(study, work.n_trials, work.points, work.configurations)
         for key, value in {"objective": settings.objective, "slots": settings.n_jobs}.items():
             study.set_user_attr(key, value)
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
@@ -176,20 +201,31 @@ class StudySweeper:
                     break
 
     def _run_baselines(self, work: Work, running: Running, parent: StudyRun | None) -> None:
-        """Runs the study's baselines in their sibling study, whose runs are under the same one."""
-        theirs = sibling(work, self._config)
+        """Runs the study's baselines, which are as interrupted as it is."""
+        theirs = of_baselines(work, self._config)
         if theirs is None:
             return
-        with contextlib.ExitStack() as while_they_run:
-            _, other = self._begin(iter([theirs]), while_they_run)
-            own = beside(parent, other.study)
+        retries, asked = theirs.settings.max_retries, theirs.configurations
+        other = self._run_beside(theirs, parent, lambda study: studies.unfinished(study, asked, retries), running)
+        summary.show(other.study)
+
+    def _run_beside(self, work: Work, parent: StudyRun | None, more: More, main: Running | None = None) -> Running:
+        """Runs a sibling study, whose runs are under the study's; whoever stops it stops the `main` study, too."""
+        with contextlib.ExitStack() as while_it_runs:
+            _, other = self._begin(iter([work]), while_it_runs)
+            study, own = other.study, beside(parent, other.study)
             try:
-                self._run(theirs, other, own)
+                while wanted := more(study):
+                    ended = _ended(study)
+                    self._run(dataclasses.replace(work, configurations=wanted), other, own)
+                    if study.user_attrs.get(STOP) or _ended(study) == ended:
+                        break
             finally:
-                if other.supervisor.interrupted.is_set():
-                    running.supervisor.interrupted.set()
-                    running.study.set_user_attr(STOP, True)
-        summary.close_baselines(other.study, own)
+                if main is not None and other.supervisor.interrupted.is_set():
+                    main.supervisor.interrupted.set()
+                    main.study.set_user_attr(STOP, True)
+        summary.mirror(study, own)
+        return other
 
     def _space(self, arguments: list[str]) -> SearchSpace:
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)
@@ -211,6 +247,7 @@ class StudySweeper:
             space=work.space,
             settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
             parent=parent,
+            final=work.final,
         )
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import optuna
 
-from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch, is_local
 from sweep.engine.storage import Unwritable, bare, with_password
 from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
+from sweep.engine.works import SIBLINGS, split
 from sweep.results import export
 from sweep.results.catalogue import Entry
 
@@ -35,7 +35,7 @@ class Deletion:
 
     Attributes:
         entry: the study.
-        studies: its baselines and it, as far as they have begun.
+        studies: those beside it and it, as far as they have begun.
         runs: ids of MLflow runs, by tracking URI.
         files: what was exported.
         left: what stays, with the reason.
@@ -62,10 +62,11 @@ def look(entry: Entry) -> Deletion:
     Raises:
         UserError: if the study runs, if there is nothing of it, or if its storage or MLflow does not answer.
     """
-    whose = (entry.name.removesuffix(SUFFIX),) if entry.is_sibling else ()
+    beside = () if entry.is_sibling else tuple(f"{entry.name}.{kind}" for kind in SIBLINGS)
+    whose = (split(entry.name)[0],) if entry.is_sibling else beside
     for study in _load(entry, (*whose, entry.name)):
         _check_idle(study)
-    studies = _load(entry, (entry.name + SUFFIX, entry.name))
+    studies = _load(entry, (*beside, entry.name))
     if not studies and not (entry.folder and entry.folder.is_dir()):
         raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
     files, left = _exported(entry.name)

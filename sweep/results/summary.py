@@ -52,7 +52,7 @@ def close(
     left = outstanding(study, max_retries)
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
-        runs = _mirror(study, parent)
+        runs = mirror(study, parent)
         OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
@@ -81,14 +81,8 @@ def close(
         _say(console, f"Trials left: {left}. The same command goes on with them.")
 
 
-def close_baselines(study: optuna.Study, parent: StudyRun | None) -> None:
-    """Shows how the baselines of a study did, and makes MLflow's runs agree with it.
-
-    Args:
-        study: the sibling study that they ran in.
-        parent: the run that theirs are nested under, with the sibling's name and id, if it is tracked.
-    """
-    _mirror(study, parent)
+def show(study: optuna.Study) -> None:
+    """Shows how a study did, if anything of it is complete."""
     if leaderboard.ranked(study):
         Console().print(front_table(study) if len(study.directions) > 1 else leaderboard.table(study))
 
@@ -108,7 +102,7 @@ def close_run(
         return
     from sweep.tracking.runs import finish_study
 
-    _mirror(study, parent)
+    mirror(study, parent)
     counts = leaderboard.states(study)
     metrics = {f"trials/{state.lower()}": float(counts.get(state, 0)) for state in leaderboard.ORDER}
     if len(study.directions) > 1:
@@ -118,7 +112,7 @@ def close_run(
     finish_study(parent, status, metrics, files)
 
 
-def _mirror(study: optuna.Study, parent: StudyRun | None) -> Mapping[int, str]:
+def mirror(study: optuna.Study, parent: StudyRun | None) -> Mapping[int, str]:
     """Makes MLflow's runs of a study's trials agree with it; returns their ids by trial number."""
     if parent is None:
         return {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,13 +26,16 @@ __all__ = [
     "SingleRun",
     "StudyRun",
     "Tracker",
+    "add_to_study",
     "finish_study",
+    "known_study_run",
     "reconcile",
     "run_in",
     "run_params",
     "single_run",
     "study_run",
     "trial_runs",
+    "with_section",
 ]
 
 log = logging.getLogger(__name__)
@@ -94,6 +98,64 @@ def study_run(
         received = f"{shown(store.uri)} ({reason(error)})"
         raise UserError("tracking.uri", received, "an MLflow store that answers") from error
     return StudyRun(store, run_id, study, study_id)
+
+
+def known_study_run(store: Store, study: str, study_id: str) -> StudyRun | None:
+    """The parent run of a study as it stands, or None if there is none.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    try:
+        found = list(_runs(client(store.uri), store, study_id, "study"))
+    except Exception as error:
+        if not is_away(error):
+            raise
+        received = f"{shown(store.uri)} ({reason(error)})"
+        raise UserError("tracking.uri", received, "an MLflow store that answers") from error
+    return StudyRun(store, found[0].info.run_id, study, study_id) if found else None
+
+
+def add_to_study(
+    parent: StudyRun,
+    heading: str,
+    text: str,
+    metrics: Mapping[str, float],
+    artifacts: Iterable[tuple[Path, str]],
+    patience: float = CLOSE_SECONDS,
+) -> bool:
+    """Adds to the run of a study what was found out after its end; returns whether MLflow has it.
+
+    Never raises because of the store. The run's state stays as it is.
+
+    Args:
+        parent: the study's run.
+        heading: of the section of the run's description; a section of this heading that is there is replaced.
+        text: of that section, in Markdown.
+        metrics: numbers.
+        artifacts: files, each with the folder of the run's artifacts that it goes to ("" is the top).
+        patience: how long to wait for a store that is away, in seconds.
+    """
+    files, now = list(artifacts), _now()
+
+    def add() -> None:
+        from mlflow.entities import Metric
+
+        api = client(parent.store.uri)
+        for path, folder in files:
+            api.log_artifact(parent.run_id, str(path), folder or None)
+        points = [Metric(name, float(value), now, 0) for name, value in metrics.items() if math.isfinite(value)]
+        note = api.get_run(parent.run_id).data.tags.get("mlflow.note.content", "")
+        log_all(api, parent.run_id, points, {}, {"mlflow.note.content": with_section(note, heading, text)})
+
+    return _patiently(add, patience, f"has not got what was added to study {parent.study}: {heading}")
+
+
+def with_section(note: str, heading: str, text: str) -> str:
+    """A description in Markdown with a section of this heading, which replaces the one that is there, at its end."""
+    parts = re.split(r"^(?=## )", note, flags=re.MULTILINE)
+    kept = [part for part in parts if part.partition("\n")[0] != f"## {heading}"]
+    return "\n\n".join([*(part.strip() for part in kept if part.strip()), f"## {heading}\n\n{text.strip()}\n"])
 
 
 def reconcile(parent: StudyRun, ended: Mapping[int, Ended], patience: float = CLOSE_SECONDS) -> int:
