@@ -50,7 +50,7 @@ def run(arguments: tuple[str, ...]) -> None:
 
     preflight.check(list(arguments), task)
     sys.argv = ["sweep run", *arguments]
-    application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
+    application = hydra.main(preflight.CONFIG_PATH, preflight.CONFIG_NAME, preflight.VERSION_BASE)
     try:
         application(task)()
     except SystemExit as end:  # Hydra has said what was wrong, but knows only status 1
@@ -166,6 +166,30 @@ def export(study: str, rank: int, trial: int | None, metric: str | None, pareto:
     else:
         paths = [exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)]
     click.echo(exports.describe(*paths))
+
+
+_overrides_argument = click.argument("overrides", nargs=-1)
+"""Hydra's own keys of the sweeper and the launcher: how a study runs, not what it is."""
+
+
+@commands.command()
+@click.argument("study")
+@_overrides_argument
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations of the study.")
+@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Trainings of each.")
+@_storage_option
+def confirm(study: str, overrides: tuple[str, ...], top: int, seeds: int) -> None:
+    """Train the best of STUDY and its baselines again, on new seeds and the test set: is there a champion?
+
+    OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
+    """
+    from sweep.recompose import recomposed
+    from sweep.results import confirm as confirms
+
+    with recomposed(_paths(), _entry(study), task, overrides) as again:
+        interrupted = confirms.confirm(again, top, seeds, click.echo)
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @commands.command()

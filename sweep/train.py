@@ -31,6 +31,7 @@ from sweep.training import checkpoint as checkpoints
 from sweep.training.checkpoint import Checkpoint, Unreadable
 from sweep.training.cost import Cost, flops_per_sample
 from sweep.training.judge import Judge
+from sweep.training.last_word import last_word
 from sweep.training.losses import TrainedNetwork, formula
 from sweep.training.scatter import save_scatter
 from sweep.training.schedule import learning_rate
@@ -54,7 +55,8 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
         output_dir: where files go; None is the folder of Hydra's job, and outside of one, nothing is written.
 
     Returns:
-        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite.
+        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite. In a
+        trial that is the last word on its configuration: that of the same weights on the test set.
 
     Raises:
         TrialPruned: if the study gives the trial up.
@@ -115,12 +117,14 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
         seconds=round(time.perf_counter() - began, 3),
         **({} if saved is None else {"went_on_from_step": saved.step}),
     )
+    objective = math.nan
     if divergence.diverged_at is not None or not progress.best:
         trial.describe(diverged_at=divergence.diverged_at or steps)
     else:
         _show(validation, judge, cost, folder)
+        objective = last_word(judge, settings, progress.best_step) if trial.final else progress.objective
     remove_checkpoints(folder)
-    return math.nan if divergence.diverged_at is not None else progress.objective
+    return objective
 
 
 def _show(validation: Validation, judge: Judge, cost: Cost, folder: Path | None) -> None:

@@ -28,6 +28,7 @@ from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
 from sweep.engine.parent import beside, known_run, open_run, open_store
 from sweep.engine.plan import Plan
+from sweep.engine.recomposed import COMMAND, command
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
@@ -121,6 +122,7 @@ class StudySweeper:
         candidates = works(self._name, self._folder, self._space(arguments), self._settings, self._config)
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
+            running.study.set_user_attr(COMMAND, command(self._config))
             parent = open_run(store, running.study, work)
             try:
                 self._run_baselines(work, running, parent)

@@ -65,7 +65,7 @@ def look(entry: Entry) -> Deletion:
     beside = () if entry.is_sibling else tuple(f"{entry.name}.{kind}" for kind in SIBLINGS)
     whose = (split(entry.name)[0],) if entry.is_sibling else beside
     for study in _load(entry, (*whose, entry.name)):
-        _check_idle(study)
+        check_idle(study)
     studies = _load(entry, (*beside, entry.name))
     if not studies and not (entry.folder and entry.folder.is_dir()):
         raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
@@ -83,7 +83,7 @@ def delete(found: Deletion) -> list[str]:
     leases = [Lease(study, SWEEPER) for study in found.studies]
     try:
         for study, lease in zip(found.studies, leases, strict=True):
-            _check_idle(study)
+            check_idle(study)
             with contextlib.suppress(Unwritable):  # on a full disk too
                 lease.beat()  # whoever would go on with the study now is refused
         if entry.folder is not None:
@@ -120,7 +120,7 @@ def _trials(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False)
 
 
-def _check_idle(study: optuna.Study) -> None:
+def check_idle(study: optuna.Study) -> None:
     """Raises UserError if somebody runs a study; waits until one on another machine has had the time to beat."""
     watch = Watch()
     beats: dict[str, int] = {}

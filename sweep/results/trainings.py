@@ -1,0 +1,149 @@
+"""Trainings of configurations with seeds, as the trials of a study beside another: what is to run, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.engine import study as studies
+from sweep.engine.configurations import Configurations
+from sweep.engine.parent import known_run, open_store
+from sweep.engine.recomposed import Configuration, Recomposed
+from sweep.engine.storage import open_storage
+from sweep.engine.study import load_study
+from sweep.engine.works import sibling
+from sweep.results.interval import Floats
+
+Say = Callable[[str], None]
+"""Tells the user a line."""
+
+Training = tuple[Configuration, int]
+"""A configuration and the seed that it is trained with."""
+
+
+class Trainings:
+    """What has become of the trainings of a study beside another.
+
+    Args:
+        study: that study; None if it has not begun.
+    """
+
+    def __init__(self, study: optuna.Study | None) -> None:
+        self._minimize = study is None or study.direction == StudyDirection.MINIMIZE
+        self._last: dict[tuple[str, int], FrozenTrial] = {}
+        self._asked: dict[tuple[str, int], Mapping[str, Any]] = {}
+        for tries in studies.attempts(study).values() if study is not None else ():
+            asked = tries[0].user_attrs[studies.CONFIGURATION]
+            self._asked[asked["identity"], asked["seed"]] = asked
+            self._last[asked["identity"], asked["seed"]] = tries[-1]
+
+    def asked(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
+        """These trainings as `sweep.engine.study.CONFIGURATION` has them; those that are there, as they are there.
+
+        A training is known by its content and seed, whatever its configuration is called by now.
+        """
+        return [self._asked.get((one.identity, seed)) or one.with_seed(seed) for one, seed in wanted]
+
+    def trial(self, one: Configuration, seed: int) -> FrozenTrial | None:
+        """The complete trial of a training, if there is one."""
+        trial = self._last.get((one.identity, seed))
+        return trial if trial is not None and trial.state == TrialState.COMPLETE else None
+
+    def scores(self, configurations: Sequence[Configuration], seeds: Sequence[int]) -> Floats:
+        """The values `[configurations, seeds]`: nan where there is none, infinite on the worse side if it diverged."""
+        return np.array([[self._score(one, seed) for seed in seeds] for one in configurations], np.float64)
+
+    def _score(self, one: Configuration, seed: int) -> float:
+        trial = self._last.get((one.identity, seed))
+        if trial is None or trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            return np.nan
+        if trial.state == TrialState.PRUNED:
+            return np.inf if self._minimize else -np.inf
+        return float(trial.values[0])
+
+
+def run(
+    again: Recomposed,
+    kind: str,
+    first: Sequence[Configuration],
+    wanted: Callable[[Trainings], Iterable[Training]],
+    say: Say,
+    objective: str | None = None,
+    final: bool = False,
+) -> tuple[Trainings | None, bool]:
+    """Runs trainings beside a study until none is wanted.
+
+    Args:
+        again: the study.
+        kind: of the study beside it: one of `sweep.engine.works.SIBLINGS`.
+        first: configurations that agents can be started with.
+        wanted: what is wanted in all, given what there is.
+        say: tells the user a line.
+        objective: what the values are called; None is as in the study.
+        final: whether the trainings are the last word on their configurations.
+
+    Returns:
+        What became of them, or None if some are left; and whether Ctrl-C was pressed.
+
+    Raises:
+        UserError: if somebody else runs them.
+        CompactHydraException: if too many fail.
+    """
+    settings = again.settings.copy()
+    settings.objective = objective or settings.objective
+    space = Configurations({each.name: each.overrides for each in first}, again.fixed)
+    work = sibling(kind, again.study.study_name, again.home, space, settings, again.config, final)
+
+    def more(study: optuna.Study) -> Sequence[Mapping[str, Any]]:
+        found = Trainings(study)
+        return studies.unfinished(study, found.asked(wanted(found)), settings.max_retries)
+
+    study, interrupted = beside(again, kind), False
+    if study is None or more(study):
+        interrupted = again.sweeper.follow_up(again.study, work, more)
+        study = beside(again, kind)
+    assert study is not None
+    if left := len(more(study)):
+        say(f"Trainings left: {left} at least. The same command goes on with them.")
+        return None, interrupted
+    return Trainings(study), interrupted
+
+
+def count_done(again: Recomposed, kind: str, wanted: Iterable[Training]) -> int:
+    """How many of these trainings are there already."""
+    study, wanted = beside(again, kind), list(wanted)
+    if study is None:
+        return 0
+    asked = Trainings(study).asked(wanted)
+    return len(asked) - len(studies.unfinished(study, asked, again.settings.max_retries))
+
+
+def used_seeds(again: Recomposed) -> set[int]:
+    """The seeds that the study's trials and its baselines have had."""
+    of = [again.study, beside(again, "baselines")]
+    return {t.user_attrs["seed"] for study in of if study for t in study.trials if "seed" in t.user_attrs}
+
+
+def beside(again: Recomposed, kind: str) -> optuna.Study | None:
+    """The study of this kind beside a study, or None if it has not begun."""
+    try:
+        return load_study(open_storage(again.settings.storage, again.home), f"{again.study.study_name}.{kind}")
+    except KeyError:
+        return None
+
+
+def publish(
+    again: Recomposed, heading: str, text: str, metrics: Mapping[str, float], files: Iterable[tuple[Path, str]]
+) -> None:
+    """Puts what was found out on the page of the study, if it has one: see `sweep.tracking.runs.add_to_study`."""
+    parent = known_run(open_store(again.settings), again.study)
+    if parent is not None:
+        from sweep.tracking.runs import add_to_study
+
+        add_to_study(parent, heading, text, metrics, files)
