@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +68,13 @@ def baselines_of(again: Recomposed) -> list[Candidate]:
     """
     found = baselines.read(again.settings, again.config, again.fixed)
     configurations = [again.configuration(name, lines) for name, lines in found.overrides.items()]
-    scores = _scores(again)
+    scores = _scores(again, found.overrides)
     return [Candidate(each, None, {}, scores.get(each.identity)) for each in configurations]
 
 
-def _scores(again: Recomposed) -> dict[str, float]:
-    """What the study's baselines have reached, by the identity of their configurations."""
+def _scores(again: Recomposed, names: Container[str]) -> dict[str, float]:
+    """What baselines of these names have reached, by the identity of their configurations."""
     study = beside(again, "baselines")
-    named = [(t.user_attrs[CONFIGURATION], t.values[0]) for t in ranked(study)] if study is not None else []
-    return {again.configuration(asked["name"], asked["overrides"]).identity: value for asked, value in named}
+    asked = [(t.user_attrs[CONFIGURATION], t.values[0]) for t in ranked(study)] if study is not None else []
+    mine = [(each["name"], each["overrides"], value) for each, value in asked if each["name"] in names]
+    return {again.configuration(name, lines).identity: value for name, lines, value in mine}

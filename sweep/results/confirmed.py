@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweep.results.candidates import Candidate
-from sweep.results.interval import CONFIDENCE, Estimate, Floats, estimate, standing
+from sweep.results.interval import CONFIDENCE, Estimate, Floats, estimate, standing, without_nan
 from sweep.results.leaderboard import number
 
 
@@ -81,7 +81,7 @@ class Confirmed:
         for row in self.rows:
             own = {**asdict(row), **asdict(row.mean), "gap": row.gap, "params": _params(row.params)}
             content["candidates"].append(own)
-        found: dict[str, Any] = _without_nan(content)
+        found: dict[str, Any] = without_nan(content)
         return found
 
 
@@ -168,12 +168,3 @@ def _why(row: Row) -> str:
 
 def _params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if isinstance(value, int | float | str | None) else str(value) for key, value in params.items()}
-
-
-def _without_nan(value: Any) -> Any:
-    """With null in the place of what JSON has no number for."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

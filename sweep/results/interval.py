@@ -8,7 +8,8 @@ are skewed or have heavy tails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,3 +140,12 @@ def standing(scores: ArrayLike, minimize: bool) -> Standing:
     ]
     stands = len(scores) > 1 and all(won for i, won in enumerate(beaten) if i != best)
     return Standing(best, tuple(differences), tuple(corrected), tuple(beaten), stands)
+
+
+def without_nan(value: Any) -> Any:
+    """With null in the place of what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -31,24 +31,27 @@ class Trainings:
     """What has become of the trainings of a study beside another.
 
     Args:
-        study: that study; None if it has not begun.
+        study: that study.
+        max_retries: how often a training is run again whose process died.
     """
 
-    def __init__(self, study: optuna.Study | None) -> None:
-        self._minimize = study is None or study.direction == StudyDirection.MINIMIZE
+    def __init__(self, study: optuna.Study, max_retries: int) -> None:
+        self._study, self._max_retries = study, max_retries
+        self._minimize = study.direction == StudyDirection.MINIMIZE
         self._last: dict[tuple[str, int], FrozenTrial] = {}
         self._asked: dict[tuple[str, int], Mapping[str, Any]] = {}
-        for tries in studies.attempts(study).values() if study is not None else ():
+        for tries in studies.attempts(study).values():
             asked = tries[0].user_attrs[studies.CONFIGURATION]
             self._asked[asked["identity"], asked["seed"]] = asked
             self._last[asked["identity"], asked["seed"]] = tries[-1]
 
-    def asked(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
-        """These trainings as `sweep.engine.study.CONFIGURATION` has them; those that are there, as they are there.
+    def unfinished(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
+        """Those of these trainings that are not at their end, as `sweep.engine.study.CONFIGURATION` has them.
 
         A training is known by its content and seed, whatever its configuration is called by now.
         """
-        return [self._asked.get((one.identity, seed)) or one.with_seed(seed) for one, seed in wanted]
+        asked = [self._asked.get((one.identity, seed)) or one.with_seed(seed) for one, seed in wanted]
+        return studies.unfinished(self._study, asked, self._max_retries)
 
     def trial(self, one: Configuration, seed: int) -> FrozenTrial | None:
         """The complete trial of a training, if there is one."""
@@ -101,8 +104,8 @@ def run(
     work = sibling(kind, again.study.study_name, again.home, space, settings, again.config, final)
 
     def more(study: optuna.Study) -> Sequence[Mapping[str, Any]]:
-        found = Trainings(study)
-        return studies.unfinished(study, found.asked(wanted(found)), settings.max_retries)
+        found = Trainings(study, settings.max_retries)
+        return found.unfinished(wanted(found))
 
     study, interrupted = beside(again, kind), False
     if study is None or more(study):
@@ -112,7 +115,7 @@ def run(
     if left := len(more(study)):
         say(f"Trainings left: {left} at least. The same command goes on with them.")
         return None, interrupted
-    return Trainings(study), interrupted
+    return Trainings(study, settings.max_retries), interrupted
 
 
 def count_done(again: Recomposed, kind: str, wanted: Iterable[Training]) -> int:
@@ -120,8 +123,7 @@ def count_done(again: Recomposed, kind: str, wanted: Iterable[Training]) -> int:
     study, wanted = beside(again, kind), list(wanted)
     if study is None:
         return 0
-    asked = Trainings(study).asked(wanted)
-    return len(asked) - len(studies.unfinished(study, asked, again.settings.max_retries))
+    return len(wanted) - len(Trainings(study, again.settings.max_retries).unfinished(wanted))
 
 
 def used_seeds(again: Recomposed) -> set[int]:
