@@ -197,21 +197,19 @@ def confirm(study: str, overrides: tuple[str, ...], top: int, seeds: int) -> Non
 @_overrides_argument
 @click.option("--from", "origin", required=True, metavar="EXPERIMENT", help="An experiment, or a baseline of STUDY.")
 @click.option("--seeds", type=click.IntRange(min=2), default=3, show_default=True, help="Trainings of each step.")
-@click.option(
-    "--steps", type=click.IntRange(min=1), help="Steps before the rest is made in one. Default: no limit."
-)
+@click.option("--steps", type=click.IntRange(min=1), help="Steps before the rest is made in one. Default: no limit.")
 @_storage_option
 def ablate(study: str, overrides: tuple[str, ...], origin: str, seeds: int, steps: int | None) -> None:
     """From EXPERIMENT to the best of STUDY, one change at a time: which change buys how much?
 
     OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
     """
-    from sweep.preflight import check_values
+    from sweep.preflight import TOGETHER, check_values
     from sweep.recompose import recomposed
     from sweep.results import ablate as ablates
 
     with recomposed(_paths(), _entry(study), task, overrides) as again:
-        interrupted = ablates.ablate(again, origin, seeds, steps, check_values, click.echo)
+        interrupted = ablates.ablate(again, origin, seeds, steps, TOGETHER, check_values, click.echo)
     if interrupted:
         sys.exit(EXIT_INTERRUPTED)
 

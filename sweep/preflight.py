@@ -36,6 +36,9 @@ CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 """Of Hydra: how it behaves, whichever version is installed."""
 
+TOGETHER = ("schedule", "data.determinant")
+"""Rooms of the configuration whose keys only make sense together."""
+
 
 def check(arguments: list[str], task: Any) -> None:
     """Checks the arguments of `sweep run`.

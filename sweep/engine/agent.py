@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial
 from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
+from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
@@ -212,7 +213,7 @@ class Agent:
         return overrides
 
     def _compose(self, number: int, overrides: list[str]) -> DictConfig:
-        config = self._plan.hydra_context.config_loader.load_sweep_config(self._plan.config, overrides)
+        config = compose(self._plan.hydra_context.config_loader, self._plan.config, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number

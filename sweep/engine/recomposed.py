@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
 from sweep.engine.baselines import Frame, below
+from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import differences, fixed_part
@@ -100,7 +101,7 @@ class Recomposed:
             UserError: if that cannot be composed.
         """
         try:
-            config = self.loader.load_sweep_config(self.config, list(overrides))
+            config = compose(self.loader, self.config, overrides)
             content = self.content(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self.config) from error

@@ -94,7 +94,7 @@ def top_up(
             begun is left waiting.
         points: params, all or some, that are to be tried before any that the sampler draws; one that was added by an
             earlier call is not added again.
-        configurations: what is to be run of a study that has no params (see `CONFIGURATION`); each once, too.
+        configurations: what a study without params is to run (see `CONFIGURATION`), what it has run included.
     """
     trials = study.get_trials(deepcopy=False)
     known = [(kind, trial.user_attrs[kind]) for trial in trials for kind in _ASKED if kind in trial.user_attrs]
@@ -106,8 +106,8 @@ def top_up(
     firsts = [trial for trial in study.get_trials(deepcopy=False) if RETRY_OF not in trial.user_attrs]
     if n_trials is None:
         wanted = [t.number for t in firsts if any((kind, t.user_attrs.get(kind)) in asked for kind in _ASKED)]
-        study.set_user_attr(WANTED, wanted)
-    study.set_user_attr(N_TRIALS, len(firsts) if n_trials is None else n_trials)
+        _set(study, WANTED, wanted)
+    _set(study, N_TRIALS, len(firsts) if n_trials is None else n_trials)
     for _ in range((n_trials or 0) - len(firsts)):
         study.add_trial(create_trial(state=TrialState.WAITING))
     return len(study.get_trials(deepcopy=False)) - len(trials)
@@ -223,3 +223,9 @@ def outstanding(study: optuna.Study, max_retries: int) -> int:
 
 def _is_asked(trial: FrozenTrial) -> bool:
     return any(kind in trial.user_attrs for kind in _ASKED)
+
+
+def _set(study: optuna.Study, key: str, value: Any) -> None:
+    """Sets an attribute that may have this value already: a journal keeps every change."""
+    if study.user_attrs.get(key) != value:
+        study.set_user_attr(key, value)

@@ -32,7 +32,7 @@ from sweep.engine.recomposed import COMMAND, command
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
-from sweep.engine.works import Work, of_baselines, works
+from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.progress import Progress
 
@@ -48,7 +48,7 @@ STOP_SECONDS = 20.0
 """How long agents elsewhere may take to end their trials after Ctrl-C was pressed twice."""
 
 More = Callable[[optuna.Study], Sequence[Mapping[str, Any]]]
-"""What a sibling study is to run next, given what it has come to: configurations, or nothing at its end."""
+"""All that a sibling study is to run, as far as that can be said from what it has come to: see `CONFIGURATION`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class StudySweeper:
             parent = open_run(store, running.study, work)
             try:
                 self._run_baselines(work, running, parent)
-                self._run(work, running, parent)
+                self._run(work, running, parent, lambda _: ())
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
             except Exception:
@@ -138,12 +138,12 @@ class StudySweeper:
             raise SystemExit(INTERRUPTED)
 
     def follow_up(self, study: optuna.Study, work: Work, more: More) -> bool:
-        """Runs a sibling of a study that is there, round after round; returns whether Ctrl-C was pressed.
+        """Runs a sibling of a study that is there; returns whether Ctrl-C was pressed.
 
         Args:
             study: the study, whose run in MLflow the sibling's runs are under.
             work: the sibling.
-            more: what it is to run, asked anew after each round, until there is nothing left.
+            more: what it is to run, asked anew every second.
 
         Raises:
             UserError: if somebody else runs it.
@@ -176,16 +176,18 @@ class StudySweeper:
             return self._begin(itertools.chain([further], candidates), while_it_runs)
         return work, Running(study, supervisor)
 
-    def _run(self, work: Work, running: Running, parent: StudyRun | None) -> None:
-        """Runs what a study has left to run."""
+    def _run(self, work: Work, running: Running, parent: StudyRun | None, more: More) -> None:
+        """Runs what a study has left to run, and what it is to run as it goes."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
-        added = studies.top_up(study, work.n_trials, work.points, work.configurations)
+        before = len(study.get_trials(deepcopy=False))
+        supervisor.add_more = lambda: studies.top_up(study, work.n_trials, work.points, more(study))
+        supervisor.look_after()
+        added = len(study.get_trials(deepcopy=False)) - before
         for key, value in {"objective": settings.objective, "slots": settings.n_jobs}.items():
             study.set_user_attr(key, value)
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
         with Progress(study) as display:
             supervisor.refresh = display.refresh
-            supervisor.look_after()
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
                 ended = _ended(study)
                 try:
@@ -204,12 +206,10 @@ class StudySweeper:
 
     def _run_baselines(self, work: Work, running: Running, parent: StudyRun | None) -> None:
         """Runs the study's baselines, which are as interrupted as it is."""
-        theirs = of_baselines(work, self._config)
-        if theirs is None:
-            return
-        retries, asked = theirs.settings.max_retries, theirs.configurations
-        other = self._run_beside(theirs, parent, lambda study: studies.unfinished(study, asked, retries), running)
-        summary.show(other.study)
+        found = baselines.read(work.settings, self._config, work.space.fixed)
+        if found.overrides:
+            theirs = sibling("baselines", work.name, work.home, found, work.settings, self._config)
+            summary.show(self._run_beside(theirs, parent, lambda _: found.trials(), running).study)
 
     def _run_beside(self, work: Work, parent: StudyRun | None, more: More, main: Running | None = None) -> Running:
         """Runs a sibling study, whose runs are under the study's; whoever stops it stops the `main` study, too."""
@@ -217,11 +217,7 @@ class StudySweeper:
             _, other = self._begin(iter([work]), while_it_runs)
             study, own = other.study, beside(parent, other.study)
             try:
-                while wanted := more(study):
-                    ended = _ended(study)
-                    self._run(dataclasses.replace(work, configurations=wanted), other, own)
-                    if study.user_attrs.get(STOP) or _ended(study) == ended:
-                        break
+                self._run(work, other, own, more)
             finally:
                 if main is not None and other.supervisor.interrupted.is_set():
                     main.supervisor.interrupted.set()

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.engine import baselines, enqueue
+from sweep.engine import enqueue
 from sweep.engine.baselines import below
 from sweep.engine.checks import directions
 from sweep.engine.configurations import Configurations
@@ -40,7 +40,6 @@ class Work:
         settings: `hydra.sweeper`.
         n_trials: its budget; None is what is asked for and nothing else.
         points: what is tried first.
-        configurations: what is run instead, of a study that has no params: see `sweep.engine.study.CONFIGURATION`.
         final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
@@ -52,7 +51,6 @@ class Work:
     settings: DictConfig
     n_trials: int | None
     points: Sequence[Mapping[str, Any]] = ()
-    configurations: Sequence[Mapping[str, Any]] = ()
     final: bool = False
 
 
@@ -74,12 +72,6 @@ def works(name: str, folder: Path, space: SearchSpace, settings: DictConfig, con
         further, its_folder = f"{name}-{number}", folder.with_name(f"{folder.name}-{number}")
         own = cast("DictConfig", OmegaConf.merge(settings, {"export": further} if settings.export else {}))
         yield Work(further, its_folder, its_folder, space, identity, own, settings.n_trials, points)
-
-
-def of_baselines(work: Work, config: DictConfig) -> Work | None:
-    """The study of a study's baselines, or None if it has none."""
-    found = baselines.read(work.settings, config, work.space.fixed)
-    return sibling("baselines", work.name, work.home, found, work.settings, config) if found.overrides else None
 
 
 def sibling(
@@ -114,7 +106,6 @@ def sibling(
         identity=Identity(judged, {}, {}, directions(settings)),
         settings=own,
         n_trials=None,
-        configurations=space.trials(),
         final=final,
     )
 

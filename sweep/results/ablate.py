@@ -8,7 +8,7 @@ command goes on, with whichever number of seeds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hydra.core.object_type import ObjectType
 from optuna.study import StudyDirection
@@ -35,7 +35,9 @@ _PURPOSE = 3
 """Of the seeds: see `sweep.engine.seeds.fresh_seeds`."""
 
 
-def ablate(again: Recomposed, origin: str, count: int, most: int | None, check: Check, say: Say) -> bool:
+def ablate(
+    again: Recomposed, origin: str, count: int, most: int | None, rooms: Iterable[str], check: Check, say: Say
+) -> bool:
     """Walks from a baseline's configuration to the study's best; writes down and shows what each change has brought.
 
     Args:
@@ -43,6 +45,7 @@ def ablate(again: Recomposed, origin: str, count: int, most: int | None, check: 
         origin: name of an experiment, or of one of the study's baselines.
         count: how many seeds each step is trained with.
         most: how many steps there are before the rest is made in one; None for as many as there are changes.
+        rooms: of the configuration, whose keys only make sense together.
         check: raises UserError if a composed configuration cannot be trained.
         say: tells the user a line.
 
@@ -61,7 +64,7 @@ def ablate(again: Recomposed, origin: str, count: int, most: int | None, check: 
         received = f"{origin!r}, which cannot be judged as the study is ({error})"
         raise UserError("--from", received, "a configuration that can") from error
     start, end = Content.of(again, begin), Content.of(again, best.configuration)
-    parts = changes(start, end)
+    parts = changes(start, end, rooms)
     if not parts:
         raise UserError("--from", f"{origin!r}, which is what {best.name}, the best, is", "one that differs from it")
     screen, *seeds = all_seeds.fresh_seeds(again.study, _PURPOSE, count + 1, trainings.used_seeds(again))

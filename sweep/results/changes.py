@@ -13,6 +13,7 @@ from sweep.engine.baselines import Frame, below
 from sweep.engine.errors import UserError
 from sweep.engine.overrides import written
 from sweep.engine.recomposed import Configuration, Recomposed
+from sweep.results.leaderboard import number, short_names
 
 Check = Callable[[DictConfig], None]
 """Raises UserError if a composed configuration cannot be trained."""
@@ -67,47 +68,61 @@ class Change:
         return Content({**content.choices, **self.choices}, {**values, **self.values})
 
 
-def changes(start: Content, end: Content) -> list[Change]:
+def changes(start: Content, end: Content, rooms: Iterable[str] = ()) -> list[Change]:
     """The changes that make one configuration another.
 
     Each is that of one key, but for what only makes sense together: the option of a group whose keys are others than
-    before, with the keys that only one of both options has; and the keys of a node inside a group.
+    before, with the keys that only one of both options has; and the keys of a room.
+
+    Args:
+        start: the one.
+        end: the other.
+        rooms: groups, or nodes in them, whose keys are changed together.
     """
-    found = []
-    keys = sorted({*start.values, *end.values})
-    taken: set[str] = set()
-    for group in sorted({*start.choices, *end.choices}):
+    keys = sorted(key for key in {*start.values, *end.values} if not _same(start, end, key))
+    options = {group: option for group, option in end.choices.items() if start.choices.get(group) != option}
+    found, taken = [], set()
+    for group, option in sorted(options.items()):
         own = [key for key in keys if below(key, (_room(group),))]
-        unlike = {key for key in own if (key in start.values) != (key in end.values)}
-        unlike |= {key for key in own if key.endswith(_TARGET) and start.values.get(key) != end.values.get(key)}
-        if unlike and group in end.choices and start.choices.get(group) != end.choices[group]:
-            found.append(_change(start, end, sorted(unlike), group))
-            taken |= unlike
+        unlike = [key for key in own if key.endswith(_TARGET) or (key in start.values) != (key in end.values)]
+        own = own if _room(group) in rooms else unlike
+        if own:
+            name = f"{group}: {start.choices.get(group, 'none')} → {option}"
+            found.append(Change(name, {group: option} if unlike else {}, *_difference(start, end, own)))
+            taken |= set(own)
     nodes: dict[str, list[str]] = {}
     for key in keys:
-        if key not in taken and start.values.get(key, _TARGET) != end.values.get(key, _TARGET):
-            parts = key.split(".")
-            nodes.setdefault(".".join(parts[:2]), []).append(key)
-    return [*found, *(_change(start, end, together) for together in nodes.values())]
+        if key not in taken:
+            nodes.setdefault(next((room for room in rooms if below(key, (room,))), key), []).append(key)
+    for node, name in short_names(nodes).items():
+        own = nodes[node]
+        found.append(Change(f"{name}: {_shown(start, own)} → {_shown(end, own)}", {}, *_difference(start, end, own)))
+    return found
 
 
-def _change(start: Content, end: Content, keys: Sequence[str], group: str | None = None) -> Change:
+def _same(start: Content, end: Content, key: str) -> bool:
+    return (key in start.values, start.values.get(key)) == (key in end.values, end.values.get(key))
+
+
+def _difference(start: Content, end: Content, keys: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
+    """What is set, and what is taken away."""
     values = {key: end.values[key] for key in keys if key in end.values}
-    choices = {group: end.choices[group]} if group else {}
-    if group:
-        name = f"{group}: {start.choices.get(group, 'none')} → {end.choices[group]}"
-    else:
-        node = keys[0] if len(keys) == 1 else ".".join(keys[0].split(".")[:2])
-        name = f"{node}: {_shown(start, keys)} → {_shown(end, keys)}"
-    return Change(name, choices, values, frozenset(keys) - set(values))
+    return values, frozenset(key for key in keys if key in start.values and key not in values)
 
 
 def _shown(content: Content, keys: Sequence[str]) -> str:
-    texts = [written("", content.values[key])[1:].strip("'") if key in content.values else "none" for key in keys]
-    return " ".join(texts)
+    return " ".join(_text(content.values[key]) if key in content.values else "none" for key in keys)
 
 
-def together(parts: Iterable[Change], name: str | None = None) -> Change:
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return number(value, 3)
+
+
+def combined(parts: Iterable[Change], name: str | None = None) -> Change:
     """Several changes as one."""
     parts = list(parts)
     choices = {group: option for part in parts for group, option in part.choices.items()}
@@ -132,7 +147,8 @@ class Between:
     def __init__(self, again: Recomposed, end: Content, check: Check) -> None:
         self._again, self._end, self._check = again, end, check
         self._kept = Frame.of(again.settings, again.config, again.fixed).kept
-        self._known: dict[tuple[str, ...], Configuration | UserError] = {}
+        self._known: dict[tuple[str, str], Configuration | UserError] = {}
+        self._bases: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def compose(self, name: str, content: Content) -> Configuration:
         """Composes a configuration from its content.
@@ -142,8 +158,10 @@ class Between:
         """
         options = {**self._end.choices, **content.choices}
         known = self._again.config.hydra.runtime.choices
-        groups = [f"{'' if group in known else '+'}{group}={option}" for group, option in sorted(options.items())]
-        base = self._again.content(self._again.configuration(name, [*self._kept, *groups]).config)
+        groups = tuple(f"{'' if group in known else '+'}{group}={option}" for group, option in sorted(options.items()))
+        if groups not in self._bases:
+            self._bases[groups] = self._again.content(self._again.configuration(name, [*self._kept, *groups]).config)
+        base = self._bases[groups]
         lines = [
             written(key if key in base else f"++{key}", value)
             for key, value in sorted(content.values.items())
@@ -182,15 +200,15 @@ class Between:
                 found.append((pair, made))
         if not found:
             everything = tuple(remaining)
-            found.append((everything, self.compose(together(everything).name, _applied(current, everything))))
+            found.append((everything, self.compose(combined(everything).name, _applied(current, everything))))
         return found, reasons
 
     def _made(self, current: Content, made: tuple[Change, ...]) -> Configuration | UserError:
         content = _applied(current, made)
-        key = (repr(sorted(content.choices.items())), repr(sorted(content.values.items(), key=lambda item: item[0])))
+        key = repr(sorted(content.choices.items())), repr(sorted(content.values.items()))
         if key not in self._known:
             try:
-                self._known[key] = self.compose(together(made).name, content)
+                self._known[key] = self.compose(combined(made).name, content)
             except UserError as error:
                 self._known[key] = error
         return self._known[key]

@@ -54,7 +54,8 @@ def confirm(again: Recomposed, top: int, count: int, say: Say) -> bool:
     seeds = all_seeds.fresh_seeds(again.study, _PURPOSE, count, trainings.used_seeds(again))
     # The trainings of a seed are beside each other, so that what is there at any time can be compared.
     wanted = [(one, seed) for seed in seeds for one in configurations]
-    done = trainings.count_done(again, KIND, wanted)
+    earlier = trainings.there_is(again, KIND)
+    done = len(wanted) - len(earlier.unfinished(wanted)) if earlier else 0
     of_these = f", of which {done} are done" if done else ""
     say(f"{len(candidates)} configurations with {count} seeds each: {len(wanted)} trainings{of_these}")
     called = objective(str(again.settings.objective))

@@ -45,13 +45,20 @@ class Trainings:
             self._asked[asked["identity"], asked["seed"]] = asked
             self._last[asked["identity"], asked["seed"]] = tries[-1]
 
-    def unfinished(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
-        """Those of these trainings that are not at their end, as `sweep.engine.study.CONFIGURATION` has them.
+    def asked(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
+        """These trainings as `sweep.engine.study.CONFIGURATION` has them; those that are there, as they are there.
 
         A training is known by its content and seed, whatever its configuration is called by now.
         """
-        asked = [self._asked.get((one.identity, seed)) or one.with_seed(seed) for one, seed in wanted]
-        return studies.unfinished(self._study, asked, self._max_retries)
+        found: dict[tuple[str, int], Mapping[str, Any]] = {}
+        for one, seed in wanted:
+            key = one.identity, seed
+            found.setdefault(key, self._asked.get(key) or one.with_seed(seed))
+        return list(found.values())
+
+    def unfinished(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
+        """Those of these trainings that are not at their end."""
+        return studies.unfinished(self._study, self.asked(wanted), self._max_retries)
 
     def trial(self, one: Configuration, seed: int) -> FrozenTrial | None:
         """The complete trial of a training, if there is one."""
@@ -104,26 +111,24 @@ def run(
     work = sibling(kind, again.study.study_name, again.home, space, settings, again.config, final)
 
     def more(study: optuna.Study) -> Sequence[Mapping[str, Any]]:
-        found = Trainings(study, settings.max_retries)
-        return found.unfinished(wanted(found))
+        there = Trainings(study, settings.max_retries)
+        return there.asked(wanted(there))
 
-    study, interrupted = beside(again, kind), False
-    if study is None or more(study):
+    found, interrupted = there_is(again, kind), False
+    if found is None or found.unfinished(wanted(found)):
         interrupted = again.sweeper.follow_up(again.study, work, more)
-        study = beside(again, kind)
-    assert study is not None
-    if left := len(more(study)):
+        found = there_is(again, kind)
+    assert found is not None
+    if left := len(found.unfinished(wanted(found))):
         say(f"Trainings left: {left} at least. The same command goes on with them.")
         return None, interrupted
-    return Trainings(study, settings.max_retries), interrupted
+    return found, interrupted
 
 
-def count_done(again: Recomposed, kind: str, wanted: Iterable[Training]) -> int:
-    """How many of these trainings are there already."""
-    study, wanted = beside(again, kind), list(wanted)
-    if study is None:
-        return 0
-    return len(wanted) - len(Trainings(study, again.settings.max_retries).unfinished(wanted))
+def there_is(again: Recomposed, kind: str) -> Trainings | None:
+    """The trainings of the study of this kind beside a study, or None if it has not begun."""
+    study = beside(again, kind)
+    return None if study is None else Trainings(study, again.settings.max_retries)
 
 
 def used_seeds(again: Recomposed) -> set[int]:

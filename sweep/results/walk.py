@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sweep.engine.recomposed import Configuration
-from sweep.results.changes import Between, Change, Content, together
+from sweep.results.changes import Between, Change, Content, combined
 from sweep.results.interval import Floats
 from sweep.results.trainings import Training, Trainings
 
@@ -75,7 +75,7 @@ class Walk:
         steps = [Step(self._begin)]
         while remaining:
             if self._most is not None and len(steps) > self._most and len(remaining) > 1:
-                rest = together(remaining, f"the other {len(remaining)} changes")
+                rest = combined(remaining, f"the other {len(remaining)} changes")
                 final = self._between.compose(rest.name, rest.apply(content))
                 return Way([*steps, Step(final, rest)])
             options, skipped = self._between.options(content, remaining)
@@ -84,8 +84,8 @@ class Walk:
                 return Way(steps, [made for _, made in options])
             best = int(np.argmin(_worst_last(scores, self._minimize))) if len(options) > 1 else 0
             chosen, made = options[best]
-            change = together(chosen)
-            screened = {together(parts).name: float(score) for (parts, _), score in zip(options, scores, strict=True)}
+            change = combined(chosen)
+            screened = {combined(parts).name: float(score) for (parts, _), score in zip(options, scores, strict=True)}
             steps.append(Step(made, change, screened if len(options) > 1 else {}, skipped))
             content, remaining = change.apply(content), [part for part in remaining if part not in chosen]
         return Way(steps)
