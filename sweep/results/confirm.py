@@ -18,6 +18,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.recomposed import Recomposed
 from sweep.results import confirmed_shown, trainings
 from sweep.results.candidates import Candidate, baselines_of, best_of
+from sweep.results.champion import Crown, crown
 from sweep.results.confirmed import Confirmed, conclude
 from sweep.results.trainings import Say, Trainings
 
@@ -33,7 +34,7 @@ _WITHOUT_NETWORK = ("test_zero_skill", "test_best_linear")
 """Facts of a trial that is the last word: the objective of what takes no network."""
 
 
-def confirm(again: Recomposed, top: int, count: int, say: Say) -> bool:
+def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown | None = None) -> bool:
     """Confirms a study's best configurations; writes down and shows what that has come to.
 
     Args:
@@ -41,6 +42,7 @@ def confirm(again: Recomposed, top: int, count: int, say: Say) -> bool:
         top: how many of its configurations.
         count: how many seeds each is trained with.
         say: tells the user a line.
+        register: registers a champion's model.
 
     Returns:
         Whether Ctrl-C was pressed: then the same command goes on.
@@ -61,7 +63,9 @@ def confirm(again: Recomposed, top: int, count: int, say: Say) -> bool:
     called = objective(str(again.settings.objective))
     found, interrupted = trainings.run(again, KIND, configurations, lambda _: wanted, say, called, final=True)
     if found is not None:
-        _write(again, _conclude(again, found, candidates, seeds), say)
+        confirmed = _conclude(again, found, candidates, seeds)
+        _write(again, confirmed, say)
+        _crown(again, found, confirmed, candidates, seeds, register, say)
     return interrupted
 
 
@@ -108,6 +112,23 @@ def _write(again: Recomposed, confirmed: Confirmed, say: Say) -> None:
     say(f"Written to {', '.join(map(str, files))}")
     text, metrics = confirmed_shown.markdown(confirmed), _metrics(confirmed)
     trainings.publish(again, "Confirmed", text, metrics, [(file, KIND) for file in files])
+
+
+def _crown(
+    again: Recomposed,
+    found: Trainings,
+    confirmed: Confirmed,
+    candidates: Sequence[Candidate],
+    seeds: Sequence[int],
+    register: Crown | None,
+    say: Say,
+) -> None:
+    """Registers the champion's model, if there is a champion."""
+    for candidate in candidates:
+        if candidate.name == confirmed.champion:
+            trials = [trial for seed in seeds if (trial := found.trial(candidate.configuration, seed))]
+            name, folder = again.study.study_name, again.home / KIND
+            say(crown(found.study, trials, str(again.settings.objective), folder, name, register))
 
 
 def _metrics(confirmed: Confirmed) -> dict[str, float]:

@@ -20,6 +20,9 @@ from sweep.engine.study import load_study
 from sweep.engine.works import sibling
 from sweep.results.interval import Floats
 
+NOTES = "notes"
+"""Study attribute: by their headings, sections in Markdown that belong into the description of its run."""
+
 Say = Callable[[str], None]
 """Tells the user a line."""
 
@@ -33,10 +36,13 @@ class Trainings:
     Args:
         study: that study.
         max_retries: how often a training is run again whose process died.
+
+    Attributes:
+        study: see above.
     """
 
     def __init__(self, study: optuna.Study, max_retries: int) -> None:
-        self._study, self._max_retries = study, max_retries
+        self.study, self._max_retries = study, max_retries
         self._minimize = study.direction == StudyDirection.MINIMIZE
         self._last: dict[tuple[str, int], FrozenTrial] = {}
         self._asked: dict[tuple[str, int], Mapping[str, Any]] = {}
@@ -58,7 +64,7 @@ class Trainings:
 
     def unfinished(self, wanted: Iterable[Training]) -> list[Mapping[str, Any]]:
         """Those of these trainings that are not at their end."""
-        return studies.unfinished(self._study, self.asked(wanted), self._max_retries)
+        return studies.unfinished(self.study, self.asked(wanted), self._max_retries)
 
     def trial(self, one: Configuration, seed: int) -> FrozenTrial | None:
         """The complete trial of a training, if there is one."""
@@ -148,7 +154,8 @@ def beside(again: Recomposed, kind: str) -> optuna.Study | None:
 def publish(
     again: Recomposed, heading: str, text: str, metrics: Mapping[str, float], files: Iterable[tuple[Path, str]]
 ) -> None:
-    """Puts what was found out on the page of the study, if it has one: see `sweep.tracking.runs.add_to_study`."""
+    """Keeps what was found out with the study, and puts it on its page: see `sweep.tracking.runs.add_to_study`."""
+    again.study.set_user_attr(NOTES, {**again.study.user_attrs.get(NOTES, {}), heading: text})
     parent = known_run(open_store(again.settings), again.study)
     if parent is not None:
         from sweep.tracking.runs import add_to_study
