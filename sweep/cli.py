@@ -58,7 +58,7 @@ def run(arguments: tuple[str, ...], force: bool) -> None:
     trapped = preflight.check(list(arguments), task, force)
     # Hydra writes down what was typed: it is told addresses without their passwords, which the environment has by now.
     sys.argv = ["sweep run", *map(withhold, preflight.marked(list(arguments), trapped))]
-    application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
+    application = hydra.main(preflight.CONFIG_PATH, preflight.CONFIG_NAME, preflight.VERSION_BASE)
     try:
         application(task)()
     except SystemExit as end:  # Hydra has said what was wrong, but knows only status 1
@@ -155,13 +155,14 @@ def status(study: str | None, as_json: bool) -> None:
 @_storage_option
 def stop(study: str) -> None:
     """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
-    from sweep.engine.baselines import SUFFIX
     from sweep.engine.errors import UserError
     from sweep.engine.supervisor import STOP
+    from sweep.engine.works import SIBLINGS
 
     _study(study).set_user_attr(STOP, True)
-    with suppress(UserError):  # its baselines, which come first, if it has any
-        _study(study + SUFFIX).set_user_attr(STOP, True)
+    for kind in SIBLINGS:  # such as its baselines, which come first, if it has any
+        with suppress(UserError):
+            _study(f"{study}.{kind}").set_user_attr(STOP, True)
     click.echo(f"Study {study} stops after its running trials; the command that started it resumes it.")
 
 
@@ -235,6 +236,53 @@ def report(study: str, output: Path | None) -> None:
             click.echo("It is on the study's page in MLflow: sweep ui")
     except UserError as error:
         click.echo(f"It is not on the study's page in MLflow. {error}", err=True)
+
+
+_overrides_argument = click.argument("overrides", nargs=-1)
+"""Hydra's own keys of the sweeper and the launcher: how a study runs, not what it is."""
+
+
+@commands.command()
+@click.argument("study")
+@_overrides_argument
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations of the study.")
+@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Trainings of each.")
+@_storage_option
+def confirm(study: str, overrides: tuple[str, ...], top: int, seeds: int) -> None:
+    """Train the best of STUDY and its baselines again, on new seeds and the test set: is there a champion?
+
+    OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
+    """
+    from sweep.recompose import recomposed
+    from sweep.results import confirm as confirms
+    from sweep.results.register import crown
+
+    with recomposed(_paths(), _entry(study), task, overrides) as again:
+        interrupted = confirms.confirm(again, top, seeds, click.echo, crown)
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@commands.command()
+@click.argument("study")
+@_overrides_argument
+@click.option("--from", "origin", required=True, metavar="EXPERIMENT", help="An experiment, or a baseline of STUDY.")
+@click.option("--seeds", type=click.IntRange(min=2), default=3, show_default=True, help="Trainings of each step.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps before the rest is made in one. Default: no limit.")
+@_storage_option
+def ablate(study: str, overrides: tuple[str, ...], origin: str, seeds: int, steps: int | None) -> None:
+    """From EXPERIMENT to the best of STUDY, one change at a time: which change buys how much?
+
+    OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
+    """
+    from sweep.preflight import TOGETHER, check_values
+    from sweep.recompose import recomposed
+    from sweep.results import ablate as ablates
+
+    with recomposed(_paths(), _entry(study), task, overrides) as again:
+        interrupted = ablates.ablate(again, origin, seeds, steps, TOGETHER, check_values, click.echo)
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @commands.command()

@@ -32,6 +32,7 @@ from sweep.training.conditioning import save_conditioning
 from sweep.training.cost import NetworkSize, TrainingCost, flops_per_sample
 from sweep.training.datasets import tell_datasets
 from sweep.training.judge import Judge
+from sweep.training.last_word import last_word
 from sweep.training.losses import TrainedNetwork, formula, loss_on
 from sweep.training.scatter import save_scatter
 from sweep.training.schedule import learning_rate
@@ -56,7 +57,8 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
         output_dir: where files go; None is the folder of Hydra's job, and outside of one, nothing is written.
 
     Returns:
-        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite.
+        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite. In a
+        trial that is the last word on its configuration: that of the same weights on the test set.
 
     Raises:
         TrialPruned: if the study gives the trial up.
@@ -105,13 +107,15 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
         remove_checkpoints(folder)
         raise
 
-    cost = _log_cost(validation, divergence, samples)
+    cost, objective = _log_cost(validation, divergence, samples), math.nan
     if divergence.diverged_at is not None or not validation.progress.best:
         trial.describe(diverged_at=divergence.diverged_at or steps)
     else:
         _show(validation, judge, size, cost, folder)
+        progress = validation.progress
+        objective = last_word(judge, settings, progress.best_step) if trial.final else progress.objective
     remove_checkpoints(folder)
-    return math.nan if divergence.diverged_at is not None else validation.progress.objective
+    return objective
 
 
 def _log_cost(validation: Validation, divergence: StopOnDivergence, samples: float) -> TrainingCost:

@@ -28,6 +28,7 @@ from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
 from sweep.engine.address import withhold_from
+from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
@@ -160,7 +161,8 @@ class Agent:
         slot.trial.set_user_attr(MADE_WITH, self._made_with)
         self._mirror.begin(slot.trial, config, overrides, folder)
         earlier = studies.earlier_folders(self._study, claimed)
-        job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
+        console, objectives = str(folder / "console.log"), len(self._study.directions)
+        job = Job(claimed.number, config, objectives, console, tuple(earlier), self._plan.final)
         try:
             slot.run(job)
         except OSError as error:
@@ -188,9 +190,9 @@ class Agent:
         self._finish(slot, outcome)
 
     def _repeats(self, claimed: FrozenTrial) -> bool:
-        """Whether a trial may have params that were scored before: a retry has those of its trial, a baseline none."""
-        baseline = studies.BASELINE in claimed.user_attrs.get(studies.ENQUEUED, {})
-        return self._plan.settings.repeat or studies.RETRY_OF in claimed.user_attrs or baseline
+        """Whether a trial may have params that were scored before: a retry has its trial's, a configuration none."""
+        unlike = {studies.RETRY_OF, studies.CONFIGURATION} & set(claimed.user_attrs)
+        return self._plan.settings.repeat or bool(unlike)
 
     def _overrides(self, slot: Slot, proposal: Proposal) -> list[str]:
         settings, trial = self._plan.settings, proposal.trial
@@ -206,7 +208,7 @@ class Agent:
         return overrides
 
     def _compose(self, number: int, overrides: list[str]) -> DictConfig:
-        config = self._plan.hydra_context.config_loader.load_sweep_config(self._plan.config, overrides)
+        config = compose(self._plan.hydra_context.config_loader, self._plan.config, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number

@@ -95,9 +95,9 @@ def create_or_resume(
             raise UserError("the study's name", repr(name), "a name that no other program's study has")
         return _made(study, plain, seed)  # whoever began to make it was killed
     changes = [
-        *_changes(known["fixed"], plain["fixed"]),
-        *_changes(known["space"], plain["space"]),
-        *_changes({"direction": known["directions"]}, {"direction": plain["directions"]}),
+        *differences(known["fixed"], plain["fixed"]),
+        *differences(known["space"], plain["space"]),
+        *differences({"direction": known["directions"]}, {"direction": plain["directions"]}),
     ]
     if seed is not None and seed != study.user_attrs["seed"]:
         changes.append(f"seed: {study.user_attrs['seed']} -> {seed}")
@@ -137,7 +137,8 @@ def _identity(study: optuna.Study) -> Any:
     return None
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is another value in one of two configurations by flat key, each as `key: then -> now`."""
     keys = sorted({*then, *now})
     return [
         f"{key}: {then.get(key, 'not there')} -> {now.get(key, 'not there')}"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from sweep.engine.checks import directions
 from sweep.engine.outcome import Outcome, run_state
 from sweep.engine.plan import Plan
-from sweep.engine.study import BASELINE, ENQUEUED, RETRY_OF
+from sweep.engine.study import CONFIGURATION, RETRY_OF
 from sweep.tracking.note import NOTE, Note
 from sweep.tracking.params import log10_params, run_params
 from sweep.tracking.system import Usage
@@ -35,7 +35,9 @@ class Mirror:
         """Begins the run of a trial that has its configuration."""
         if self._tracker is not None:
             params = run_params(config, log_scaled=self._log_scaled(trial))
-            self._tracker.begin(trial.number, self._name(trial), params, self._plan.tags, folder)
+            asked = trial.user_attrs.get(CONFIGURATION)
+            tags = {**self._plan.tags, **({"sweep.configuration": asked["name"]} if asked else {})}
+            self._tracker.begin(trial.number, self._name(trial), params, tags, folder)
             self._describe(trial, self._plan.command.trial(self._plan.study, trial.number, overrides))
 
     def begin_unrun(self, trial: optuna.Trial) -> None:
@@ -80,11 +82,11 @@ class Mirror:
             self._tracker.close()
 
     def _describe(self, trial: optuna.Trial, again: Sequence[str]) -> None:
-        asked, retry = trial.user_attrs.get(ENQUEUED, {}), trial.user_attrs.get(RETRY_OF)
+        asked, retry = trial.user_attrs.get(CONFIGURATION), trial.user_attrs.get(RETRY_OF)
         title = f"Trial {trial.number} of study {self._plan.study}"
         note = Note(
             title=title if retry is None else f"{title}, another attempt at trial {retry},",
-            varied={BASELINE: asked[BASELINE]} if BASELINE in asked else trial.params,
+            varied=trial.params if asked is None else {CONFIGURATION: asked["name"]},
             again=again,
             objectives=self._objectives(),
         )

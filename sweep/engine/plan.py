@@ -60,6 +60,7 @@ class Plan:
         parent: the study's MLflow run, or None if nothing is tracked.
         command: what the sweeper was started with.
         tags: tags of every trial's run, such as the source's commit.
+        final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
     study: str
@@ -75,3 +76,4 @@ class Plan:
     parent: StudyRun | None
     command: Command
     tags: Mapping[str, str]
+    final: bool = False

@@ -44,6 +44,7 @@ class Job:
         objectives: how many numbers the task is to return.
         console: the file that takes what the trial prints.
         earlier: output folders of earlier attempts at the same trial, the latest first.
+        final: whether the trial is the last word on its configuration.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Job:
     objectives: int
     console: str
     earlier: tuple[str, ...] = ()
+    final: bool = False
 
 
 class TrialProcess:
@@ -169,7 +171,7 @@ def _run(task: Any, context: Any, job: Job, send: Any) -> Outcome:
     with open(job.console, "ab", buffering=0) as console:  # noqa: PTH123
         for descriptor in (1, 2):  # TensorFlow's C++ writes to the descriptors, not to sys.stderr
             os.dup2(console.fileno(), descriptor)
-    with running(Trial(job.number, send, job.earlier)):
+    with running(Trial(job.number, send, job.earlier, job.final)):
         try:
             result = run_job(
                 task_function=task,

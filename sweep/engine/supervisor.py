@@ -59,6 +59,7 @@ class Supervisor:
 
     Attributes:
         looks: called after every look at the study, to show how it is.
+        add_more: called at every look, to add what the study is to run next.
         interrupted: whether Ctrl-C was pressed.
         spent: why the study starts no further trial although some are left, if its time or patience is spent.
         hopeless: why the study was given up, if it was.
@@ -79,6 +80,7 @@ class Supervisor:
         self._failure: Exception | None = None
         self._handler: Any = None
         self.looks: list[Callable[[], None]] = []
+        self.add_more: Callable[[], object] = _nothing
         self.interrupted = threading.Event()
         self.spent: str | None = None
         self.hopeless: str | None = None
@@ -166,7 +168,7 @@ class Supervisor:
                 self._lease.release()  # which its agents take as the request to stop too
 
     def look_after(self) -> None:
-        """Closes orphans, adds retries, and stops the study if its budget of time, patience or failures is spent."""
+        """Closes orphans, adds retries and more, and stops the study if its time, patience or failures are spent."""
         with self._looking:
             for orphan in self._orphans():
                 with contextlib.suppress(UpdateFinishedTrialError):
@@ -175,6 +177,7 @@ class Supervisor:
                     log.warning("Trial %d: its agent is gone", orphan.number)
             for failed in studies.retries(self._study, self._settings.max_retries):
                 studies.retry(self._study, failed)
+            self.add_more()
             self._keep_budget()
 
     def _show(self) -> None:
@@ -208,3 +211,7 @@ class Supervisor:
             if orphan:
                 orphans.append(trial)
         return orphans
+
+
+def _nothing() -> None:
+    """What is done at a look before there is anything to do."""

@@ -46,11 +46,14 @@ class Trial:
         send: where events go.
         earlier: output folders of earlier attempts at the same trial, which died or were interrupted, the latest first:
             a task that leaves checkpoints finds them there.
+        final: whether this trial is the last word on its configuration, as in `sweep confirm`: then, and only then, the
+            task may use what it keeps back from everything else, such as a test set, and return the objective on that.
     """
 
     number: int | None = None
     send: Send = _nowhere
     earlier: tuple[str, ...] = ()
+    final: bool = False
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value of the objective, which the pruner judges.

@@ -11,11 +11,11 @@ import optuna
 from optuna.storages import BaseStorage
 
 from sweep.engine.address import STORAGE, bare
-from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.identity import IDENTITY, NAME
 from sweep.engine.storage import JOURNAL, open_storage, recall
 from sweep.engine.study import load_study
+from sweep.engine.works import split
 from sweep.paths import Paths
 
 
@@ -35,13 +35,14 @@ class Entry:
 
     @property
     def is_sibling(self) -> bool:
-        """Whether it is the baselines of the study whose home it shares."""
-        return self.name.endswith(SUFFIX) and (self.home is None or self.home.name != self.name)
+        """Whether it is one of the studies beside the study whose home it shares."""
+        return split(self.name)[1] is not None and (self.home is None or self.home.name != self.name)
 
     @property
     def folder(self) -> Path | None:
         """The folder with its trials."""
-        return self.home / "baselines" if self.home and self.is_sibling else self.home
+        kind = split(self.name)[1]
+        return self.home / kind if self.home and kind and self.is_sibling else self.home
 
     def storage(self) -> BaseStorage:
         """Opens its storage. Raises KeyError if that is a journal which is not there."""
@@ -67,14 +68,14 @@ def find(paths: Paths, name: str, url: str | None = None) -> Entry:
 
     Args:
         paths: where the studies' folders are.
-        name: its name; that of a study's baselines is NAME.baselines.
+        name: its name; that of a study's baselines, say, is NAME.baselines.
         url: look in this storage alone; without it, in the folders first, then in SWEEP_STORAGE.
 
     Raises:
         UserError: if there is none; it lists what there is.
     """
     if NAME.fullmatch(name):
-        homes = [paths.study(home) for home in dict.fromkeys((name, name.removesuffix(SUFFIX)))]
+        homes = [paths.study(home) for home in dict.fromkeys((name, split(name)[0]))]
         for home in homes if url is None else ():
             if home.is_dir():
                 return Entry(name, home, recall(home))
@@ -86,7 +87,7 @@ def find(paths: Paths, name: str, url: str | None = None) -> Entry:
 
 
 def entries(paths: Paths, url: str | None = None) -> Iterator[Entry]:
-    """All studies but the baselines of others: those with a folder, oldest first, then those of SWEEP_STORAGE.
+    """All studies but those beside others: those with a folder, oldest first, then those of SWEEP_STORAGE.
 
     Args:
         paths: where the studies' folders are.
@@ -102,7 +103,7 @@ def entries(paths: Paths, url: str | None = None) -> Iterator[Entry]:
     if asked := url or os.environ.get(STORAGE):
         known = {entry.name for entry in found}
         names = _names(asked)
-        own = [name for name in names if name.removesuffix(SUFFIX) == name or name.removesuffix(SUFFIX) not in names]
+        own = [name for name in names if split(name)[1] is None or split(name)[0] not in names]
         yield from (Entry(name, None, asked) for name in own if name not in known)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import optuna
 
 from sweep.engine.address import bare
-from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease
 from sweep.engine.parent import TRACKING_URI
 from sweep.engine.storage import Unwritable
 from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER
+from sweep.engine.works import SIBLINGS, split
 from sweep.results import export
 from sweep.results.catalogue import Entry
 from sweep.results.models import study_models
@@ -37,7 +37,7 @@ class Deletion:
 
     Attributes:
         entry: the study.
-        studies: its baselines and it, as far as they have begun.
+        studies: those beside it and it, as far as they have begun.
         runs: ids of MLflow runs, by tracking URI.
         models: those in MLflow that nothing registered stands on, by study.
         files: what was exported.
@@ -67,10 +67,11 @@ def look(entry: Entry) -> Deletion:
     Raises:
         UserError: if the study runs, if there is nothing of it, or if its storage or MLflow does not answer.
     """
-    whose = (entry.name.removesuffix(SUFFIX),) if entry.is_sibling else ()
+    beside = () if entry.is_sibling else tuple(f"{entry.name}.{kind}" for kind in SIBLINGS)
+    whose = (split(entry.name)[0],) if entry.is_sibling else beside
     for study in _load(entry, (*whose, entry.name)):
-        _check_idle(study)
-    studies = _load(entry, (entry.name + SUFFIX, entry.name))
+        check_idle(study)
+    studies = _load(entry, (*beside, entry.name))
     if not studies and not (entry.folder and entry.folder.is_dir()):
         raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
     files, left = _exported(entry.name)
@@ -89,7 +90,7 @@ def delete(found: Deletion) -> list[str]:
     leases = [Lease(study, SWEEPER) for study in found.studies]
     try:
         for study, lease in zip(found.studies, leases, strict=True):
-            _check_idle(study)
+            check_idle(study)
             with contextlib.suppress(Unwritable):  # on a full disk too
                 lease.beat()  # whoever would go on with the study now is refused
         if entry.folder is not None:
@@ -128,7 +129,7 @@ def _trials(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False)
 
 
-def _check_idle(study: optuna.Study) -> None:
+def check_idle(study: optuna.Study) -> None:
     """Raises UserError if somebody runs a study."""
     if who := runner(study):
         allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"

@@ -17,6 +17,9 @@ from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, metric_cell, number, point, ranked, states
 from sweep.tracking.note import fenced, plain, table
 
+NOTES = "notes"
+"""Study attribute: by their headings, sections in Markdown of what was found out after its end."""
+
 TOP = 10
 """How many trials the leaderboard has."""
 
@@ -52,6 +55,7 @@ def describe(study: optuna.Study, about: About) -> str:
             _leaderboard(study, top),
             _heading("What varies", table(["key", "search space"], identity.get("space", {}).items())),
             _heading("To go on", _to_go_on(about)),
+            *(f"## {heading}\n\n{text.strip()}" for heading, text in study.user_attrs.get(NOTES, {}).items()),
         ]
         text = "\n\n".join(part for part in parts if part)
         if len(text) <= LONGEST:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from sweep.engine.errors import UserError
 from sweep.engine.names import short_names
-from sweep.engine.study import BASELINE, ENQUEUED, NOT_COMPARABLE, REPEAT_OF, first_attempt, is_feasible
+from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE, REPEAT_OF, first_attempt, is_feasible
 from sweep.metrics import better
 
 BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
@@ -75,14 +75,14 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
     board = empty_board(study, f"best by {by or name}")
     board.add_column("value", justify="right", style="bold")
-    named = any(_baseline(trial) for trial in best)
+    named = any(configuration(trial) for trial in best)
     if named:
-        board.add_column("baseline", overflow="fold")
+        board.add_column(CONFIGURATION, overflow="fold")
     add_columns(board, [*params.values(), *beside.values()])
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
-        cells = [str(rank), str(trial.number), number(value), *([_baseline(trial)] if named else [])]
+        cells = [str(rank), str(trial.number), number(value), *([configuration(trial)] if named else [])]
         cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
         cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
@@ -147,14 +147,16 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def point(trial: FrozenTrial) -> Mapping[str, Any]:
-    """What tells a trial from the others of its study: its params, or the baseline that it is."""
-    name = _baseline(trial)
-    return {BASELINE: name} if name else trial.params
+    """What tells a trial from the others of its study: its params, or the configuration that it is, and its seed."""
+    asked = trial.user_attrs.get(CONFIGURATION)
+    if asked is None:
+        return trial.params
+    return {CONFIGURATION: asked["name"], **({"seed": asked["seed"]} if "seed" in asked else {})}
 
 
-def _baseline(trial: FrozenTrial) -> str:
-    """The name of the baseline that a trial is, if it is one."""
-    return str(trial.user_attrs.get(ENQUEUED, {}).get(BASELINE, ""))
+def configuration(trial: FrozenTrial) -> str:
+    """The name of the configuration that a trial is, if it is one that has a name."""
+    return str(trial.user_attrs.get(CONFIGURATION, {}).get("name", ""))
 
 
 def _metrics(trial: FrozenTrial) -> Mapping[str, float]:

@@ -26,7 +26,6 @@ from sweep.tracking.store import shown
 if TYPE_CHECKING:
     from sweep.engine.supervisor import Supervisor
     from sweep.tracking.page import StudyPage
-    from sweep.tracking.runs import StudyRun
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +98,8 @@ def close(
         _say(console, f"Trials left: {left}. The same command goes on with them.")
 
 
-def close_baselines(study: optuna.Study, run: StudyRun | None, page: StudyPage | None) -> None:
-    """Shows how the baselines of a study did, and makes MLflow's runs agree with it.
-
-    Args:
-        study: the sibling study that they ran in.
-        run: the run that theirs are nested under, with the sibling's name and id, if it is tracked.
-        page: the page of the study that they are beside, if it is tracked.
-    """
-    if run is not None and page is not None:
-        reconcile(study, run, page)
+def show(study: optuna.Study) -> None:
+    """Shows how a study did, if anything of it is complete."""
     if leaderboard.ranked(study):
         Console().print(front_table(study) if len(study.directions) > 1 else leaderboard.table(study))
 
@@ -136,6 +127,11 @@ def _end(
         page.attach(path, folder)
     story.end(state, runs)
     page.end(_STATUS[state])
+    close_page(study, page)
+
+
+def close_page(study: optuna.Study, page: StudyPage) -> None:
+    """Writes what is left for a study's page, and says what has to wait."""
     page.close()
     if waiting := page.waiting:
         ours = page.folder == Paths(default_root()).study(study.study_name)

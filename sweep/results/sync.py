@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import optuna
 
-from sweep.engine.baselines import SUFFIX
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
 from sweep.engine.lease import Lease
@@ -21,6 +20,7 @@ from sweep.engine.parent import known_run
 from sweep.engine.storage import JOURNAL, Unwritable, open_storage, recall
 from sweep.engine.study import MAX_RETRIES, load_study, outstanding
 from sweep.engine.supervisor import SWEEPER
+from sweep.engine.works import SIBLINGS, split
 from sweep.paths import Paths
 from sweep.results import leaderboard
 from sweep.results.catalogue import Entry, entries, find
@@ -55,7 +55,7 @@ def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[st
         where = Path(study)
         found = [Entry(name, where, recall(where)) for name in sorted(_studies_in(where) or _studies_kept_in(where))]
     elif study:
-        found = [find(paths, study.removesuffix(SUFFIX), url)]
+        found = [find(paths, split(study)[0], url)]
     else:
         found = [entry for entry in entries(paths, url) if entry.home is not None and spools(entry.home)]
     steps: list[Callable[[], str]] = [partial(_sync_study, entry) for entry in found]
@@ -122,7 +122,11 @@ def _sync_study(entry: Entry) -> str:
 
 def _family(entry: Entry) -> Iterator[optuna.Study]:
     """A study, if it has begun, and its siblings."""
-    names = [entry.name, entry.name + SUFFIX, *(_studies_in(entry.home) if entry.home else ())]
+    names = [
+        entry.name,
+        *(f"{entry.name}.{kind}" for kind in SIBLINGS),
+        *(_studies_in(entry.home) if entry.home else ()),
+    ]
     for name in dict.fromkeys(names):
         with contextlib.suppress(KeyError):
             yield load_study(entry.storage(), name)
@@ -131,14 +135,14 @@ def _family(entry: Entry) -> Iterator[optuna.Study]:
 def _studies_in(home: Path) -> set[str]:
     """The names of the studies that left something in a folder, without those of siblings."""
     tags = [seen.whose["tags"] for path in spools(home) if (seen := look(path))]
-    return {each["sweep.study"].removesuffix(SUFFIX) for each in tags if "sweep.study" in each}
+    return {split(each["sweep.study"])[0] for each in tags if "sweep.study" in each}
 
 
 def _studies_kept_in(home: Path) -> set[str]:
     """The names of the studies whose journal is in a folder, without those of siblings."""
     if recall(home) is not None or not (home / JOURNAL).exists():
         return set()
-    return {study.study_name.removesuffix(SUFFIX) for study in open_storage(None, home).get_all_studies()}
+    return {split(study.study_name)[0] for study in open_storage(None, home).get_all_studies()}
 
 
 @contextlib.contextmanager
