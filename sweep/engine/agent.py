@@ -30,7 +30,8 @@ from sweep.engine import study as studies
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
-from sweep.engine.outcome import Outcome, run_state
+from sweep.engine.mirror import Mirror
+from sweep.engine.outcome import Outcome
 from sweep.engine.placement import share_out
 from sweep.engine.plan import Plan
 from sweep.engine.process import Job, pack
@@ -39,7 +40,6 @@ from sweep.engine.redact import redact
 from sweep.engine.slot import Slot
 from sweep.engine.storage import STORAGE_VARIABLE, Unwritable, open_storage, with_password
 from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
-from sweep.tracking.params import run_params
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Agent:
         setup = pack(plan.task, plan.hydra_context)
         cores = share_out(sorted(os.sched_getaffinity(0)), settings.n_jobs)
         self._slots = [Slot(i, cores[i], setup, limits) for i in range(settings.n_jobs)]
-        self._tracker = plan.parent.tracker(plan.folder) if plan.parent is not None else None
+        self._mirror = Mirror(plan)
 
     def run(self) -> None:
         """Fills the slots until the study has nothing left to do, or is told to stop."""
@@ -80,6 +80,7 @@ class Agent:
                         self._fenced(self._check_limits, slot)
                     if slot.free and not stopping:
                         self._fenced(self._start_next, slot)
+                self._mirror.look()
                 busy = {slot.connection: slot for slot in self._slots if slot.connection is not None}
                 if not busy and (stopping or not studies.outstanding(self._study, self._plan.settings.max_retries)):
                     break
@@ -91,8 +92,7 @@ class Agent:
         finally:
             for slot in self._slots:
                 slot.end()
-            if self._tracker is not None:
-                self._tracker.close()
+            self._mirror.close()
             with contextlib.suppress(Unwritable, StorageInternalError):
                 self._lease.release()
 
@@ -119,8 +119,7 @@ class Agent:
             assert trial is not None
             log.warning("Trial %d was closed by someone else before it ended here", trial.number)
             slot.kill()
-            if self._tracker is not None:
-                self._tracker.end(trial.number, run_state(outcomes.orphaned()), outcomes.orphaned().reason)
+            self._mirror.end(trial.number, outcomes.orphaned())
 
     def _start_next(self, slot: Slot) -> None:
         claimed = studies.claim(self._study, self._storage)
@@ -155,9 +154,7 @@ class Agent:
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         slot.trial.set_user_attr("overrides", overrides)
         slot.trial.set_user_attr("output_dir", str(folder))
-        if self._tracker is not None:
-            tags = {"sweep.output_dir": str(folder)}
-            self._tracker.begin(claimed.number, self._run_name(slot), run_params(config), tags, folder)
+        self._mirror.begin(slot.trial, config, overrides, folder)
         earlier = studies.earlier_folders(self._study, claimed)
         job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
         try:
@@ -167,6 +164,8 @@ class Agent:
                 self._finish(slot, outcomes.not_started(error))
             else:  # it died while it was idle: what it was to do can be done again
                 self._lost(slot)
+        else:
+            self._mirror.watch(slot.trial, slot.pid)
 
     def _repeat(self, slot: Slot, known: FrozenTrial) -> None:
         """Tells a trial the value that its params were found to have."""
@@ -181,19 +180,13 @@ class Agent:
     def _end_unbegun(self, slot: Slot, outcome: Outcome) -> None:
         """Closes a trial that no process ran."""
         assert slot.trial is not None
-        if self._tracker is not None:
-            params = {key: str(value) for key, value in slot.trial.params.items()}
-            self._tracker.begin(slot.trial.number, self._run_name(slot), params)
+        self._mirror.begin_unrun(slot.trial)
         self._finish(slot, outcome)
 
     def _repeats(self, claimed: FrozenTrial) -> bool:
         """Whether a trial may have params that were scored before: a retry has those of its trial, a baseline none."""
         baseline = studies.BASELINE in claimed.user_attrs.get(studies.ENQUEUED, {})
         return self._plan.settings.repeat or studies.RETRY_OF in claimed.user_attrs or baseline
-
-    def _run_name(self, slot: Slot) -> str:
-        assert slot.trial is not None
-        return f"{self._plan.study} {slot.trial.number}"
 
     def _overrides(self, slot: Slot, proposal: Proposal) -> list[str]:
         settings, trial = self._plan.settings, proposal.trial
@@ -240,8 +233,7 @@ class Agent:
             slot.facts.update(payload)
         elif kind == "constraint":
             slot.trial.set_constraint(payload["name"], payload["value"])
-        if self._tracker is not None:
-            self._tracker.write(slot.trial.number, kind, payload)
+        self._mirror.write(slot.trial.number, kind, payload)
 
     def _report(self, trial: optuna.Trial, value: float, step: int) -> bool:
         if len(self._study.directions) > 1:
@@ -270,8 +262,7 @@ class Agent:
         slot.trial = None
         if outcome.state == "FAIL":
             log.warning("Trial %d failed: %s", trial.number, outcome.traceback or outcome.reason)
-        if self._tracker is not None:
-            self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, outcome.values)
+        self._mirror.end(trial.number, outcome)
 
 
 def run_agent(plan: Plan, _config: Any) -> None:

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
+from sweep.engine.command import Command
+
 if TYPE_CHECKING:
     from sweep.tracking.runs import StudyRun
 
@@ -56,6 +58,7 @@ class Plan:
         space: what varies.
         settings: `hydra.sweeper`.
         parent: the study's MLflow run, or None if nothing is tracked.
+        command: what the sweeper was started with.
     """
 
     study: str
@@ -69,3 +72,4 @@ class Plan:
     space: Space
     settings: DictConfig
     parent: StudyRun | None
+    command: Command

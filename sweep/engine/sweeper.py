@@ -23,6 +23,7 @@ from sweep.engine import build, enqueue
 from sweep.engine import study as studies
 from sweep.engine.baselines import Baselines
 from sweep.engine.checks import check_settings
+from sweep.engine.command import Command
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
@@ -72,6 +73,7 @@ class StudySweeper:
         """Takes what Hydra composed."""
         self._context, self._task, self._config = hydra_context, task, config
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self._command = Command.this()
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
     def check(self, arguments: list[str]) -> list[DictConfig]:
@@ -215,6 +217,7 @@ class StudySweeper:
             space=work.space,
             settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
             parent=parent,
+            command=self._command,
         )
 
 

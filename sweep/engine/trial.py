@@ -7,6 +7,7 @@ calls `current_trial()` runs unchanged without a study.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ Send = Callable[[str, dict[str, Any]], bool]
 
 class TrialPruned(Exception):  # noqa: N818 - Optuna's name for it
     """Raised by `Trial.report` when the study's pruner gives the trial up. Let it pass."""
+
+
+_DIGEST = 36
+"""MLflow's limit."""
 
 
 def _nowhere(_kind: str, _payload: dict[str, Any]) -> bool:
@@ -78,6 +83,28 @@ class Trial:
     def describe(self, **facts: str | int | float) -> None:
         """Records facts about the trial that are not in its configuration, such as its number of parameters."""
         self.send("facts", {name: _plain(name, fact) for name, fact in facts.items()})
+
+    def use_dataset(
+        self, name: str, digest: str, context: str, columns: Mapping[str, str] | None = None, **described: Any
+    ) -> None:
+        """Records what the trial is trained or judged on: its description, not its content, which is never read.
+
+        Args:
+            name: what people call it.
+            digest: the same for the same data and no other; at most 36 characters.
+            context: what it is used for, such as "training" or "evaluation".
+            columns: its columns by name, each with its type in words.
+            described: whatever else is worth knowing, as JSON has it: how it is made, how large it is.
+
+        Raises:
+            ValueError: if `digest` is empty or too long.
+            TypeError: if JSON cannot have what is described.
+        """
+        if not 1 <= len(digest) <= _DIGEST:
+            raise ValueError(f"digest: got {digest!r}, allowed is a text of 1 to {_DIGEST} characters")
+        json.dumps(described)
+        payload = {"name": name, "digest": digest, "context": context, "columns": dict(columns or {})}
+        self.send("dataset", {**payload, "described": described})
 
     def attach(self, path: str | Path, folder: str = "") -> None:
         """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""

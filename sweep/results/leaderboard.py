@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.engine.errors import UserError
+from sweep.engine.names import short_names
 from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt, is_feasible
 from sweep.metrics import better
 
@@ -127,18 +128,6 @@ def infeasible_note(study: optuna.Study) -> str:
     return f"; {infeasible} infeasible" if infeasible else ""
 
 
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """The last part of every key, or as many parts as it takes to tell it from the others."""
-    keys = list(keys)
-    names = {}
-    for key in keys:
-        parts = key.split(".")
-        tails = [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
-        alone = (tail for tail in tails if sum(_ends(other, tail) for other in keys) == 1)
-        names[key] = next(alone, key)
-    return names
-
-
 def number(value: Any, digits: int = 4) -> str:
     """A number as tables show it: few digits, no needless ones. Anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -160,10 +149,6 @@ def point(trial: FrozenTrial) -> Mapping[str, Any]:
 def _baseline(trial: FrozenTrial) -> str:
     """The name of the baseline that a trial is, if it is one."""
     return str(trial.user_attrs.get(ENQUEUED, {}).get(BASELINE, ""))
-
-
-def _ends(key: str, tail: str) -> bool:
-    return key == tail or key.endswith(f".{tail}")
 
 
 def _metrics(trial: FrozenTrial) -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweep.engine.command import Command
 from sweep.engine.outcome import Outcome, raised, returned
+from sweep.tracking.note import NOTE, Note
 from sweep.tracking.params import run_params
+from sweep.tracking.provenance import write_provenance
 from sweep.tracking.store import Store, open_store
+from sweep.tracking.system import watched
 from sweep.tracking.tracker import Tracker, new_spool
 
 log = logging.getLogger(__name__)
@@ -54,7 +59,12 @@ def single_run(config: DictConfig) -> Iterator[SingleRun]:
     hydra = HydraConfig.get()
     store = open_store(config.tracking.uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     name = (hydra.job.override_dirname or hydra.job.name)[:100]
-    with run_in(store, name, run_params(config), hydra.runtime.output_dir) as run:
+    command, folder = Command.this(), Path(hydra.runtime.output_dir)
+    note = Note(f"Run {name}", again=[command.again()], objectives=[str(config.objective.metric)])
+    files, tags = write_provenance(folder, command.sources)
+    with run_in(store, name, run_params(config), folder, tags, note) as run:
+        for file in files:
+            run.send("artifact", {"path": str(file), "folder": "environment"})
         yield run
 
 
@@ -65,6 +75,7 @@ def run_in(
     params: Mapping[str, str],
     folder: str | Path,
     tags: Mapping[str, str] | None = None,
+    note: Note | None = None,
 ) -> Iterator[SingleRun]:
     """A run for the length of a `with` block: FINISHED, FAILED after an exception, KILLED by Ctrl-C.
 
@@ -72,25 +83,32 @@ def run_in(
         store: where.
         name: what MLflow calls the run.
         params: its params; see `run_params`.
-        folder: its output directory, where events wait for MLflow, and whose `.hydra/*.yaml` are logged when it ends.
+        folder: its output directory, where events wait for MLflow, and whose `.hydra/*.yaml` and logs are logged when it
+            ends.
         tags: further tags.
+        note: what it is described as; by its name alone unless given.
     """
+    note = note or Note(f"Run {name}")
     tracker = Tracker(store, new_spool(folder, store, tags={"sweep.kind": "run"}))
     run = SingleRun(tracker)
     tracker.begin(0, name, params, tags, folder)
+    tracker.put(0, "tags", {NOTE: note.text()})
     try:
-        yield run
+        with watched(os.getpid(), run.send):
+            yield run
     except KeyboardInterrupt:
-        tracker.end(0, "STOPPED", "interrupted")
+        state, outcome = "STOPPED", Outcome("FAIL", reason="interrupted")
         raise
     except BaseException as error:
         outcome = raised(error)
-        tracker.end(0, outcome.state, outcome.reason, outcome.traceback)
+        state = outcome.state
         raise
     else:
         outcome = Outcome("COMPLETE") if run.value is None else returned(run.value, 1)
-        tracker.end(0, outcome.state, outcome.reason, value=run.value)
+        state = outcome.state
     finally:
+        tracker.put(0, "tags", {NOTE: note.text(state, outcome.reason, outcome.values, outcome.traceback)})
+        tracker.end(0, state, outcome.reason, outcome.traceback, outcome.values)
         tracker.close()
         if tracker.waiting:
             log.warning("%d events wait for MLflow. `sweep sync` writes them when it is there again", tracker.waiting)

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sweep.tracking.inputs import dataset_input
+from sweep.tracking.leavings import log_folder
 from sweep.tracking.spool import Event
 from sweep.tracking.store import Store, client
 
@@ -104,6 +106,9 @@ class Writer:
             if event.kind == "artifact":
                 flush()
                 self._client.log_artifact(run.run_id, event.payload["path"], event.payload["folder"] or None)
+            elif event.kind == "dataset":
+                flush()
+                self._client.log_inputs(run.run_id, [dataset_input(event.payload)])
             elif event.kind == "end":
                 points.extend(self._last_points(run, event))
                 flush()
@@ -175,12 +180,15 @@ class Writer:
             step, values = run.step, {f"constraint/{event.payload['name']}": event.payload["value"]}
         elif event.kind == "facts":
             values = {f"facts/{name}": value for name, value in values.items()}
+        elif event.kind == "seen":
+            step, values = event.payload["step"], event.payload["values"]
         elif event.kind == "tags":
             tags.update(values)
             return
         else:
-            raise ValueError(f"event: got {event.kind!r}, allowed is report, metrics, constraint, facts, artifact")
-        run.step = max(run.step, step)
+            raise ValueError(f"event: got {event.kind!r}, which is none of sweep.engine.trial's or sweep.tracking's")
+        if event.kind != "seen":  # whose steps count looks, not the trial's own
+            run.step = max(run.step, step)
         for name, value in values.items():
             if not isinstance(value, int | float):
                 tags[legal(name)] = str(value)
@@ -231,7 +239,7 @@ def set_status(api: Any, run_id: str, status: str, time: int) -> None:
 
 
 def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder: str | None) -> None:
-    """Closes a run as its trial ended, and logs Hydra's own files.
+    """Closes a run as its trial ended, and logs Hydra's own files and all logs of its folder.
 
     Args:
         api: MLflow's client.
@@ -244,10 +252,9 @@ def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder
     if payload["reason"]:
         tags["sweep.reason"] = payload["reason"]
     if payload["traceback"]:
-        tags["mlflow.note.content"] = f"{payload['reason']}\n\n```\n{payload['traceback'][-6000:]}\n```"
         api.log_text(run_id, payload["traceback"], "traceback.txt")
-    for file in sorted(Path(folder, ".hydra").glob("*.yaml")) if folder else ():
-        api.log_artifact(run_id, str(file), "config")
+    if folder:
+        log_folder(api, run_id, Path(folder))
     log_all(api, run_id, [], {}, tags)
     api.set_terminated(run_id, STATUS[payload["state"]], time)
 

@@ -1,0 +1,66 @@
+"""A trial in a few lines of Markdown: the description of its run, which MLflow shows at the top of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description."""
+
+_TRACEBACK = 3000
+"""Characters of a traceback's end: MLflow takes 8,000 in all, and the whole of it is among the artifacts."""
+
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "STOPPED": "interrupted", "RUNNING": "running"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What there is to say of a trial.
+
+    Attributes:
+        title: what it is.
+        varied: what tells it from the other trials of its study, by key.
+        again: commands that train it again.
+        objectives: what the objectives are called.
+    """
+
+    title: str
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    again: Sequence[str] = ()
+    objectives: Sequence[str] = ("objective",)
+
+    def text(self, state: str = "RUNNING", reason: str = "", values: Sequence[float] = (), traceback: str = "") -> str:
+        """The Markdown.
+
+        Args:
+            state: COMPLETE, PRUNED, FAIL, STOPPED or RUNNING.
+            reason: why it was pruned or failed.
+            values: the objectives of a complete trial.
+            traceback: of the exception that ended it.
+        """
+        lines = [f"**{self.title}** is **{_STATES[state]}**" + (f": {plain(reason)}" if reason else ".")]
+        lines += [f"{plain(name)} = **{value:.6g}**" for name, value in zip(self.objectives, values, strict=False)]
+        if self.varied:
+            cells = [f"| {plain(key)} | {plain(value)} |" for key, value in self.varied.items()]
+            lines.append("\n".join(["| what varied | value |", "| --- | --- |", *cells]))
+        if self.again:
+            lines.append("To train it again:\n\n" + fenced("\n".join(self.again)))
+        if traceback:
+            lines.append(fenced(traceback[-_TRACEBACK:]))
+        return "\n\n".join(lines)
+
+
+def plain(text: Any) -> str:
+    """A text that Markdown shows as it is, in a line: of a table, too."""
+    escaped = "".join(f"\\{char}" if char in r"\`*_{}[]<>#|~" else char for char in str(text))
+    return " ".join(escaped.split())
+
+
+def fenced(text: str) -> str:
+    """A text as it is, in a block of its own."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text}\n{fence}"
