@@ -144,6 +144,7 @@ def main() -> None:
     while True:
         job: Job = cloudpickle.loads(inbox.get())
         outcome = _run(task, context, job, send)
+        sys.stderr.write(outcome.traceback)  # to the trial's console.log, where a program of its own would have it
         sys.stdout.flush()
         sys.stderr.flush()
         connection.send(("outcome", outcome))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sweep.engine.names import short_names
 from sweep.engine.study import N_TRIALS
 from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, number, point, ranked, states
-from sweep.tracking.note import fenced, plain
+from sweep.tracking.note import fenced, plain, table
 
 TOP = 10
 """How many trials the leaderboard has."""
@@ -49,7 +49,7 @@ def describe(study: optuna.Study, about: About) -> str:
             about.purpose.strip(),
             _standing(study),
             _leaderboard(study, top),
-            _heading("What varies", _table(["key", "search space"], identity.get("space", {}).items())),
+            _heading("What varies", table(["key", "search space"], identity.get("space", {}).items())),
             _heading("To go on", _to_go_on(about)),
         ]
         text = "\n\n".join(part for part in parts if part)
@@ -81,7 +81,7 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
         return ""
     params = short_names(dict.fromkeys(key for trial in best for key in point(trial)))
     beside = {} if several else {key: name for key, name in BESIDE.items() if any(key in _metrics(t) for t in best)}
-    headings = ["#", "trial", *objective_names(study), *params.values(), *beside.values(), "s"]
+    headings = ["rank", "trial", *objective_names(study), *params.values(), *beside.values(), "s"]
     rows = []
     for rank, trial in enumerate(best, 1):
         cells = [
@@ -91,8 +91,8 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
             *(number(point(trial).get(key, ""), 3) for key in params),
         ]
         cells += [number(_metrics(trial).get(key, ""), 3) for key in beside]
-        rows.append([*cells, number(trial.duration.total_seconds(), 3) if trial.duration else ""])
-    return _heading("Pareto front" if several else "Leaderboard", _table(headings, rows))
+        rows.append([*cells, number(trial.duration.total_seconds(), 3) if trial.duration is not None else ""])
+    return _heading("Pareto front" if several else "Leaderboard", table(headings, rows))
 
 
 def _to_go_on(about: About) -> str:
@@ -115,12 +115,6 @@ def _fixed(fixed: Mapping[str, Any], room: int) -> str:
 
 def _heading(name: str, text: str) -> str:
     return f"#### {name}\n\n{text}"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    lines = [headings, *rows]
-    text = [f"| {' | '.join(map(plain, line))} |" for line in lines]
-    return "\n".join([text[0], "|" + " --- |" * len(headings), *text[1:]])
 
 
 def _metrics(trial: FrozenTrial) -> Mapping[str, float]:

@@ -51,7 +51,7 @@ def _row(trial: FrozenTrial, ranks: Mapping[int, int], names: list[str], runs: M
         **dict(zip(names, values, strict=True)),
         "feasible": is_feasible(trial),
         "reason": known.get("reason"),
-        "seconds": round(trial.duration.total_seconds(), 3) if trial.duration else None,
+        "seconds": round(trial.duration.total_seconds(), 3) if trial.duration is not None else None,
         "seed": known.get("seed"),
         "threads": known.get("threads"),
         "retry_of": known.get(RETRY_OF),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,13 @@ NOTE = "mlflow.note.content"
 _TRACEBACK = 3000
 """Characters of a traceback's end: MLflow takes 8,000 in all, and the whole of it is among the artifacts."""
 
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "STOPPED": "interrupted", "RUNNING": "running"}
+_STATES = {
+    "COMPLETE": "is complete",
+    "PRUNED": "was pruned",
+    "FAIL": "failed",
+    "STOPPED": "was interrupted",
+    "RUNNING": "is running",
+}
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,10 @@ class Note:
             values: the objectives of a complete trial.
             traceback: of the exception that ended it.
         """
-        lines = [f"**{self.title}** is **{_STATES[state]}**" + (f": {plain(reason)}" if reason else ".")]
+        lines = [f"**{plain(self.title)}** {_STATES[state]}" + (f": {plain(reason)}" if reason else ".")]
         lines += [f"{plain(name)} = **{value:.6g}**" for name, value in zip(self.objectives, values, strict=False)]
         if self.varied:
-            cells = [f"| {plain(key)} | {plain(value)} |" for key, value in self.varied.items()]
-            lines.append("\n".join(["| what varied | value |", "| --- | --- |", *cells]))
+            lines.append(table(["what varied", "value"], [(key, _short(value)) for key, value in self.varied.items()]))
         if self.again:
             lines.append("To train it again:\n\n" + fenced("\n".join(self.again)))
         if traceback:
@@ -58,9 +63,19 @@ def plain(text: Any) -> str:
     return " ".join(escaped.split())
 
 
+def table(headings: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table of texts that are shown as they are."""
+    head, *body = (f"| {' | '.join(map(plain, line))} |" for line in [headings, *rows])
+    return "\n".join([head, "|" + " --- |" * len(headings), *body])
+
+
 def fenced(text: str) -> str:
     """A text as it is, in a block of its own."""
     fence = "```"
     while fence in text:
         fence += "`"
     return f"{fence}\n{text}\n{fence}"
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

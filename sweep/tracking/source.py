@@ -57,7 +57,7 @@ def source(folder: str | Path) -> Source | None:
     if commit is None:
         return None
     branch = _git(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
-    # Neither may run a program that the checkout's configuration names.
+    # A plain patch, whatever the configuration of git makes of one for people.
     patch = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv") or ""
     names = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/") or ""
     untracked = [name for name in names.split("\0") if name]

@@ -72,6 +72,8 @@ def save_conditioning(matrices: Floats, truth: Floats, predictions: Floats, path
 
 def _draw_errors(axes: Axes, condition: Floats, error: Floats, bins: NDArray[np.intp], edges: Floats) -> None:
     axes.set(xscale="log", yscale="log", ylabel="relative error, ‖X̂ - X‖ / ‖X‖")
+    shown = [*error[:_DOTS], _CLOSE]
+    axes.set_ylim(min(shown) / 1.5, max(shown) * 1.5)
     dots = axes.scatter(condition[:_DOTS], error[:_DOTS], s=4, alpha=0.3, linewidths=0, color=_BLUE, label="a matrix")
     full = [one for one in range(_BINS) if np.count_nonzero(bins == one) >= _FEWEST]
     middle = np.sqrt(edges[:-1] * edges[1:])[full]
