@@ -85,7 +85,7 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
         evaluation_digest=judge.judged_on.digest, **({} if saved is None else {"went_on_from_step": saved.step})
     )
     size = NetworkSize(network.count_params(), flops_per_sample(judge.model))
-    trial.log(size.metrics(), 0 if saved is None else saved.step)
+    trial.log(size.metrics(), 0)
     metric, samples = settings.objective.metric, samples_per_step(settings)
     validation = Validation(judge, metric, how.validate_every, steps, samples, patience=how.patience)
     divergence = StopOnDivergence()

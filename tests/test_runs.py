@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow.data import get_source
 from omegaconf import OmegaConf
 
 from sweep.engine.trial import Trial
 from sweep.tracking.ended import Ended
-from sweep.tracking.params import run_params
+from sweep.tracking.params import log10_params, run_params
 from sweep.tracking.runs import reconcile, run_in, single_run, study_run
 from sweep.tracking.store import Store, client
 from sweep.tracking.tracker import Tracker, new_spool
@@ -27,6 +28,11 @@ def points(store, run, name):
     return [(p.step, p.value) for p in client(store.uri).get_metric_history(run.info.run_id, name)]
 
 
+def said(run):
+    """The metrics of a run that its task spoke of."""
+    return {name: v for name, v in run.data.metrics.items() if not name.startswith(("system/", "cost/"))}
+
+
 def files(store, run, folder=None):
     return sorted(f.path for f in client(store.uri).list_artifacts(run.info.run_id, folder))
 
@@ -39,6 +45,9 @@ def test_a_trial_becomes_a_child_run_with_all_that_it_said(open_experiment, tmp_
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text("a: 1")
     (folder / "scatter.png").write_text("a picture")
+    (folder / "console.log").write_text("x" * 6_000_000 + "\nthe end")
+    (folder / "task.log").write_text("a line")
+    (folder / "empty.log").write_text("")
     tracker = parent.tracker(tmp_path)
     tracker.begin(0, "quick 0", {"model.depth": "3", "long": "x" * 7000, "odd?key": "1"}, {"mine": "yes"}, folder)
     trial = Trial(0, lambda kind, payload: bool(tracker.write(0, kind, payload)))
@@ -46,6 +55,10 @@ def test_a_trial_becomes_a_child_run_with_all_that_it_said(open_experiment, tmp_
     trial.log({"val/rmse": 2.0, "best/rmse": 2.0}, step=10)
     trial.log({"val/rmse": 3.0, "best/rmse": 2.0}, step=20)
     trial.describe(parameters=1234, network="dense")
+    for _ in range(2):  # what is sent again changes nothing
+        trial.use_dataset("frozen", "abc123", "evaluation", {"matrix": "float32 (3, 3)"}, size=500, range=[-2, 2])
+    trial.use_dataset("stream", "def456", "training", size="endless")
+    tracker.put(0, "seen", {"values": {"system/cpu_utilization_percentage": 50.0}, "step": 99})
     trial.attach(folder / "scatter.png", "plots")
     tracker.end(0, "COMPLETE", value=-0.6)
     assert tracker.close() == 0
@@ -63,10 +76,21 @@ def test_a_trial_becomes_a_child_run_with_all_that_it_said(open_experiment, tmp_
     assert run.data.params["long"].endswith("… (cut: 7000 characters)")
     assert run.data.metrics == {
         **{"reported": -0.5, "val/rmse": 3.0, "best/rmse": 2.0},
-        **{"facts/parameters": 1234.0, "objective": -0.6},
+        **{"facts/parameters": 1234.0, "objective": -0.6, "system/cpu_utilization_percentage": 50.0},
     }
+    assert points(store, run, "objective") == [(20, -0.6)], "what was seen does not move it"
     assert points(store, run, "val/rmse") == [(10, 2.0), (20, 3.0)]
-    assert files(store, run) == ["config", "plots"]
+    assert files(store, run) == ["config", "logs", "plots"]
+    assert files(store, run, "logs") == ["logs/console.log", "logs/task.log"]
+    log = Path(client(store.uri).download_artifacts(run.info.run_id, "logs/console.log", tmp_path)).read_text()
+    assert log.startswith(f"[the first 1,000,008 bytes are in {folder}/console.log]\n")
+    assert log.endswith("x\nthe end")
+    frozen, stream = sorted(run.inputs.dataset_inputs, key=lambda used: used.dataset.name)
+    assert (frozen.dataset.name, frozen.dataset.digest) == ("frozen", "abc123")
+    assert json.loads(frozen.dataset.profile) == {"size": 500, "range": [-2, 2]}
+    assert json.loads(frozen.dataset.schema) == {"mlflow_colspec": [{"name": "matrix", "type": "float32 (3, 3)"}]}
+    assert [(tag.key, tag.value) for tag in stream.tags] == [("mlflow.data.context", "training")]
+    assert get_source(stream.dataset).to_dict() == {"tags": {}}
     assert files(store, run, "config") == ["config/config.yaml"]
 
 
@@ -85,7 +109,6 @@ def test_only_a_complete_trial_is_finished(open_experiment, tmp_path, state, sta
     assert run.info.end_time >= run.info.start_time
     assert run.data.tags.get("sweep.reason", "") == why
     assert files(store, run) == (["traceback.txt"] if trace else [])
-    assert trace in run.data.tags.get("mlflow.note.content", "")
 
 
 def test_what_is_not_finite_becomes_a_tag_and_the_last_finite_value_stays(open_experiment, tmp_path):
@@ -99,7 +122,7 @@ def test_what_is_not_finite_becomes_a_tag_and_the_last_finite_value_stays(open_e
         trial.describe(speed=math.nan)
         run.value = math.nan
     written = runs_of(store, "run")["a run"]
-    assert written.data.metrics == {"train/loss": 0.5}
+    assert said(written) == {"train/loss": 0.5}
     assert points(store, written, "train/loss") == [(1, 0.5)]
     assert written.data.tags["sweep.nonfinite/train/loss"] == "-inf at step 4"
     assert written.data.tags["sweep.nonfinite/reported"] == "-inf at step 4"
@@ -208,6 +231,7 @@ store = Store(*json.loads(sys.argv[1]))
 tracker = StudyRun(store, sys.argv[2], "quick", "id-4").tracker(sys.argv[3])
 for number in range(3):
     tracker.begin(number, f"quick {number}", {}, folder=sys.argv[3])
+    tracker.put(number, "tags", {"mlflow.note.content": f"**Trial {number}** is running.\\n\\nas it was"})
     tracker.write(number, "metrics", {"values": {"val/rmse": 1.5}, "step": 1})
 assert tracker.flush()
 print("written", flush=True)
@@ -237,6 +261,10 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     assert {n: r.info.status for n, r in runs.items()} == {0: "FAILED", 1: "KILLED", 2: "RUNNING", 9: "FINISHED"}
     assert runs[9].data.metrics == {"objective": 0.5, "best/rmse": 2.0, "reported": 0.5}
     assert runs[9].data.params == {"x": "3"}
+    notes = {number: run.data.tags["mlflow.note.content"] for number, run in runs.items()}
+    assert notes[0] == "**Trial 0 of study quick** failed: orphan: its agent is gone\n\nas it was"
+    assert "objective = **0.5**" in notes[9]
+    assert "| x | 3 |" in notes[9]
     assert runs[9].data.tags["mlflow.parentRunId"] == parent.run_id
     assert done.runs == {number: run.info.run_id for number, run in runs.items()}
     assert runs[0].data.tags["sweep.reason"] == "orphan: its agent is gone"
@@ -267,7 +295,11 @@ def test_a_single_run_ends_as_its_task_did(open_experiment, tmp_path):
     runs = runs_of(store, "run")
     statuses = {name: run.info.status for name, run in runs.items()}
     assert statuses == {"good": "FINISHED", "bad": "FAILED", "stopped": "KILLED"}
-    assert runs["good"].data.metrics == {"objective": 0.25}
+    assert said(runs["good"]) == {"objective": 0.25}
+    assert {"system/cpu_utilization_percentage", "cost/seconds"} < set(runs["bad"].data.metrics)
+    assert "objective = **0.25**" in runs["good"].data.tags["mlflow.note.content"]
+    assert "ZeroDivisionError: division by zero\n" in runs["bad"].data.tags["mlflow.note.content"]
+    assert "**Run stopped** was interrupted" in runs["stopped"].data.tags["mlflow.note.content"]
     assert runs["bad"].data.tags["sweep.reason"] == "exception: ZeroDivisionError: division by zero"
     assert "mlflow.parentRunId" not in runs["good"].data.tags
 
@@ -281,11 +313,26 @@ def test_params_are_flat_resolved_and_without_places(compose):
     params = run_params(compose("optimizer.learning_rate=1e-3", "data.entry_range=[-1,1]"))
     assert params["optimizer.learning_rate"] == "0.001"
     assert params["log10_learning_rate"] == "-3.0"
+    assert "log10_width" not in params
     assert params["data.entry_range"] == "[-1.0, 1.0]"
     assert params["model.depth"] == "3"
     assert params["train.loss"] == "mse"
     assert params["train.threads"] == "null"
     assert not [key for key in params if key.partition(".")[0] in ("paths", "tracking", "storage", "hydra")]
+
+
+def test_params_on_a_log_scale_have_their_log10_under_names_that_do_not_clash(compose):
+    config = OmegaConf.create(
+        {"a": {"rate": 10, "size": 3}, "b": {"rate": 0.1}, "c": 0, "d": "x", "learning_rate": 1e-3}
+    )
+    params = run_params(config, log_scaled=["a.rate", "b.rate", "a.size", "c", "d", "not.there"])
+    assert {key: value for key, value in params.items() if key.startswith("log10")} == {
+        "log10_a.rate": "1.0",
+        "log10_b.rate": "-1.0",
+        "log10_size": "0.477121",
+        "log10_learning_rate": "-3.0",
+    }
+    assert log10_params({"b.rate": 100}, ["a.rate", "b.rate"]) == {"log10_b.rate": "2.0"}, "as in the other trials"
 
 
 def test_params_that_cannot_be_resolved_are_as_written():

@@ -35,7 +35,7 @@ class Mirror:
         """Begins the run of a trial that has its configuration."""
         if self._tracker is not None:
             params = run_params(config, log_scaled=self._log_scaled(trial))
-            self._tracker.begin(trial.number, self._name(trial), params, {"sweep.output_dir": str(folder)}, folder)
+            self._tracker.begin(trial.number, self._name(trial), params, self._plan.tags, folder)
             self._describe(trial, self._plan.command.trial(self._plan.study, trial.number, overrides))
 
     def begin_unrun(self, trial: optuna.Trial) -> None:
@@ -43,7 +43,7 @@ class Mirror:
         if self._tracker is not None:
             params = {key: str(value) for key, value in trial.params.items()}
             params |= log10_params(trial.params, self._log_scaled(trial))
-            self._tracker.begin(trial.number, self._name(trial), params)
+            self._tracker.begin(trial.number, self._name(trial), params, self._plan.tags)
             self._describe(trial, [])
 
     def watch(self, trial: optuna.Trial, pid: int) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import optuna
 from omegaconf import DictConfig
 
-from sweep.engine.checks import directions
 from sweep.engine.storage import bare, with_password
+from sweep.results.study_params import study_params
 
 if TYPE_CHECKING:
     from sweep.engine.works import Work
@@ -47,11 +47,7 @@ def open_page(store: Store | None, study: optuna.Study, work: Work) -> StudyPage
 
     study.set_user_attr(TRACKING_URI, bare(store.uri))  # before any run is made, so that all can be deleted
 
-    settings = work.settings
-    params = {f"space/{key}": text for key, text in work.space.describe().items()}
-    params |= {key: str(settings[key]) for key in ("n_trials", "n_jobs", "n_agents", "objective", "max_retries")}
-    params |= {key: str(settings[key]._target_).rpartition(".")[2] for key in ("sampler", "pruner") if settings[key]}
-    params |= {"direction": ",".join(directions(settings)), "seed": str(study.user_attrs["seed"])}
+    params = study_params(work.settings, work.space.describe(), work.identity.directions, study.user_attrs["seed"])
     run = study_run(store, work.name, study.user_attrs["id"], params)
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
     _remember(run, study)

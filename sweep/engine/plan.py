@@ -59,6 +59,7 @@ class Plan:
         settings: `hydra.sweeper`.
         parent: the study's MLflow run, or None if nothing is tracked.
         command: what the sweeper was started with.
+        tags: tags of every trial's run, such as the source's commit.
     """
 
     study: str
@@ -73,3 +74,4 @@ class Plan:
     settings: DictConfig
     parent: StudyRun | None
     command: Command
+    tags: Mapping[str, str]

@@ -37,6 +37,7 @@ from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.curves import Curves
 from sweep.results.progress import Progress
+from sweep.results.story import Story
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
@@ -74,6 +75,7 @@ class StudySweeper:
         self._context, self._task, self._config = hydra_context, task, config
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._command = Command.this()
+        self._tags: Mapping[str, str] = {}
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
     def check(self, arguments: list[str]) -> list[DictConfig]:
@@ -124,18 +126,21 @@ class StudySweeper:
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
             page = open_page(store, running.study, work)
+            story = None
             if page is not None:
-                running.supervisor.looks.append(Curves(running.study, page).update)
+                story = Story(running.study, page, self._command, self._config, work.home)
+                self._tags = story.begin()
+                running.supervisor.looks += [Curves(running.study, page).update, story.update]
             try:
                 self._run_baselines(work, running, page)
                 self._run(work, running, page.run if page else None)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
             except Exception:
-                summary.close_run(running.study, page, "FAILED")
+                summary.close_run(running.study, story, "failed")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, page, settings.export, settings.max_retries, supervisor)
+        summary.close(running.study, work.home, story, settings.export, settings.max_retries, supervisor)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -218,6 +223,7 @@ class StudySweeper:
             settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
             parent=parent,
             command=self._command,
+            tags=self._tags,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,8 @@ def _to_go_on(about: About) -> str:
 
 def _fixed(fixed: Mapping[str, Any], room: int) -> str:
     """What is fixed, as far as there is room for it."""
-    lines = [f"{key}: {number(value)}" for key, value in sorted(fixed.items())]
+    written = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in fixed.items()}
+    lines = [f"{key}: {text}" for key, text in sorted(written.items())]
     whole = len(lines)
     while lines:
         left = whole - len(lines)

@@ -29,7 +29,7 @@ BUDGET = (
 def study_params(
     settings: DictConfig, space: Mapping[str, str], directions: Sequence[str], seed: int
 ) -> dict[str, str]:
-    """The params of a study's run, with null where something is not set.
+    """The params of a study's run; what is not set of its budget is null, and of sampler and pruner left out.
 
     Args:
         settings: `hydra.sweeper`.
@@ -53,7 +53,7 @@ def _chosen(name: str, group: Any) -> dict[str, str]:
     plain: Any = OmegaConf.to_container(group, resolve=True) if OmegaConf.is_config(group) else group
     if not isinstance(plain, dict):
         return {name: str(plain)}
-    own = {f"{name}/{key}": _text(value) for key, value in plain.items() if not key.startswith("_")}
+    own = {f"{name}/{key}": _text(value) for key, value in plain.items() if key[0] != "_" and value is not None}
     return {name: str(plain.get("_target_", "")).rpartition(".")[2], **own}
 
 

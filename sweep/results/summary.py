@@ -19,12 +19,16 @@ from sweep.results import export, leaderboard
 from sweep.results.curves import Curves
 from sweep.results.front import front, front_table
 from sweep.results.reconcile import reconcile
+from sweep.results.story import Story
 from sweep.tracking.store import shown
 
 if TYPE_CHECKING:
     from sweep.engine.supervisor import Supervisor
     from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import StudyRun
+
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
+"""MLflow's status of a study's run, by the state that the study ended in."""
 
 RESULTS = "optimization_results.yaml"
 """The file that `hydra-optuna-sweeper` leaves, with its keys, to which ours are added."""
@@ -33,7 +37,7 @@ RESULTS = "optimization_results.yaml"
 def close(
     study: optuna.Study,
     folder: Path,
-    page: StudyPage | None,
+    story: Story | None,
     export_as: str | None,
     max_retries: int,
     supervisor: Supervisor,
@@ -43,7 +47,7 @@ def close(
     Args:
         study: the study, whose agents have ended.
         folder: its folder.
-        page: its page in MLflow, if it is tracked.
+        story: what its page in MLflow says, if it is tracked.
         export_as: the name under which the best configuration is exported, or those of the front, if at all.
         max_retries: how often a trial may be run again.
         supervisor: who knows why the study has ended although trials were left, if it has.
@@ -54,10 +58,11 @@ def close(
     console = Console()
     several = len(study.directions) > 1
     left = outstanding(study, max_retries)
-    mirror = reconcile(study, page.run, page) if page else None
+    mirror = reconcile(study, story.page.run, story.page) if story else None
+    runs = mirror.runs if mirror else {}
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
-        OmegaConf.save(OmegaConf.create(_results(study, mirror.runs if mirror else {})), folder / RESULTS)
+        OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
         if export_as is not None:
@@ -73,9 +78,9 @@ def close(
     interrupted = supervisor.interrupted.is_set()
     nothing = None if files or left or interrupted else _without_result(study)
     failed = supervisor.hopeless or nothing
-    if page is not None:
-        status = "FAILED" if failed else "KILLED" if interrupted or (left and not supervisor.spent) else "FINISHED"
-        _end(study, page, status, files)
+    if story is not None:
+        broken_off = "interrupted" if interrupted else "stopped" if left and not supervisor.spent else "finished"
+        _end(study, story, "failed" if failed else broken_off, runs, files)
         _say(console, "All of it in the browser: sweep ui")
     if failed:
         raise CompactHydraException(f"Study {study.study_name}: {failed}")
@@ -99,25 +104,29 @@ def close_baselines(study: optuna.Study, run: StudyRun | None, page: StudyPage |
         Console().print(front_table(study) if len(study.directions) > 1 else leaderboard.table(study))
 
 
-def close_run(study: optuna.Study, page: StudyPage | None, status: str) -> None:
+def close_run(study: optuna.Study, story: Story | None, state: str) -> None:
     """Makes MLflow's runs of a study that was broken off agree with it, and closes the study's own.
 
     Args:
         study: the study.
-        page: its page in MLflow, if it is tracked.
-        status: FINISHED, FAILED or KILLED.
+        story: what its page in MLflow says, if it is tracked.
+        state: finished, stopped, interrupted or failed.
     """
-    if page is not None:
-        reconcile(study, page.run, page)
-        _end(study, page, status)
+    if story is not None:
+        mirror = reconcile(study, story.page.run, story.page)
+        _end(study, story, state, mirror.runs if mirror else {})
 
 
-def _end(study: optuna.Study, page: StudyPage, status: str, files: Iterable[tuple[Path, str]] = ()) -> None:
+def _end(
+    study: optuna.Study, story: Story, state: str, runs: Mapping[int, str], files: Iterable[tuple[Path, str]] = ()
+) -> None:
     """Closes a study's own run, and says what has to wait."""
+    page = story.page
     Curves(study, page).update()
     for path, folder in files:
         page.attach(path, folder)
-    page.end(status)
+    story.end(state, runs)
+    page.end(_STATUS[state])
     page.close()
     if waiting := page.waiting:
         ours = page.folder == Paths(default_root()).study(study.study_name)

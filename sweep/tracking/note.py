@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 NOTE = "mlflow.note.content"
@@ -55,6 +55,22 @@ class Note:
         if traceback:
             lines.append(fenced(traceback[-_TRACEBACK:]))
         return "\n\n".join(lines)
+
+
+def ended(text: str | None, note: Note, state: str, reason: str, values: Sequence[float]) -> str:
+    """The description of a run that was left open, whose trial has ended: what is known, and the rest as it was.
+
+    Args:
+        text: the run's description, if it has one.
+        note: what is known of the trial.
+        state: the state that it ended in.
+        reason: why.
+        values: the objectives of a complete trial.
+    """
+    _, _, rest = (text or "").partition("\n\n")  # the state comes first
+    if not rest:
+        return note.text(state, reason, values)
+    return f"{replace(note, varied={}, again=()).text(state, reason, values)}\n\n{rest}"
 
 
 def plain(text: Any) -> str:

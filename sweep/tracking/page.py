@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.tracking.note import NOTE
 from sweep.tracking.spool import Spool, look, spools, waiting
 from sweep.tracking.tracker import CLOSE_SECONDS, Tracker, new_spool, take_over
 
 if TYPE_CHECKING:
     from sweep.tracking.runs import StudyRun
-
-NOTE = "mlflow.note.content"
-"""The tag that MLflow shows as a run's description, in Markdown."""
 
 DONE = "trials/done"
 """The curve by which a page that is opened again knows how far its curves are."""

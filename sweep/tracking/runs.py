@@ -15,6 +15,7 @@ from typing import Any
 
 from sweep.engine.errors import UserError
 from sweep.tracking.ended import Ended
+from sweep.tracking.note import NOTE, Note, ended
 from sweep.tracking.page import DONE, StudyPage
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
@@ -129,7 +130,7 @@ def study_run(
     return StudyRun(store, run_id, study, study_id, step)
 
 
-def reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled | None:
+def reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled | None:
     """Makes the runs of a study's trials agree with it, as after a kill.
 
     A run that is RUNNING although its trial has ended is given what the study knows and MLflow does not, and closed; a
@@ -139,10 +140,10 @@ def reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled | None
 
     Args:
         parent: the study's run.
-        ended: every trial that has ended, by number.
+        trials: every one that has ended, by number.
     """
     try:
-        return _reconcile(parent, ended)
+        return _reconcile(parent, trials)
     except Exception as error:  # it is away, or an experiment was deleted
         log.warning("MLflow has not got the runs of study %s that were left open: %s", parent.study, reason(error))
         return None
@@ -161,12 +162,12 @@ def status(parent: StudyRun) -> str:
         raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
 
 
-def _reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled:
+def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
     api = client(parent.store.uri)
     found = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
     ids = {number: str(run.info.run_id) for number, run in found.items()}
     closed = made = 0
-    for number, trial in ended.items():
+    for number, trial in trials.items():
         run = found.get(number)
         if run is None:
             tags = {**source_tags(), **_study_tags(parent.study, parent.study_id, "trial")}
@@ -179,7 +180,9 @@ def _reconcile(parent: StudyRun, ended: Mapping[int, Ended]) -> Reconciled:
         else:
             continue
         params = {key: value for key, value in trial.params.items() if run is None or legal(key) not in run.data.params}
-        log_all(api, ids[number], _missing(api, run, trial), params, {})
+        note = Note(f"Trial {number} of study {parent.study}", trial.params)
+        text = ended(run.data.tags.get(NOTE) if run else None, note, trial.state, trial.reason, trial.values)
+        log_all(api, ids[number], _missing(api, run, trial), params, {NOTE: text})
         payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
         end_run(api, ids[number], trial.ended or _now(), payload, trial.folder)
     return Reconciled(ids, closed, made)

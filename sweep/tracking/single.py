@@ -83,8 +83,7 @@ def run_in(
         store: where.
         name: what MLflow calls the run.
         params: its params; see `run_params`.
-        folder: its output directory, where events wait for MLflow, and whose `.hydra/*.yaml` and logs are logged when it
-            ends.
+        folder: its output directory, where events wait for MLflow; its logs and `.hydra/*.yaml` are logged at the end.
         tags: further tags.
         note: what it is described as; by its name alone unless given.
     """
