@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_our_own_command_says_where_its_stores_are_unless_they_are_in_the_checko
         "sweep --root '/else where' export quickstart --trial 3 --name quickstart-3 && "
         "sweep --root '/else where' run +experiment=quickstart-3",
     ]
+
+
+def test_a_long_command_goes_over_several_lines_which_a_shell_takes_as_one(typed) -> None:
+    words = [f"some.long.key{index}=a value" for index in range(20)]
+    text = typed("fit.py", *words).again()
+    assert len(text.splitlines()) > 5
+    assert max(map(len, text.splitlines())) < 100
+    command = text.replace("python", "printf '%s\n'")
+    shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == ["fit.py", *words]
 
 
 def test_passwords_are_not_shown(typed) -> None:

@@ -109,7 +109,8 @@ def test_mlflow_has_one_parent_and_a_child_for_every_trial(job: Job, runs: list[
     for child in children:
         assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
         assert child.data.tags["sweep.study"] == "pytest-main-job"
-        assert set(child.data.params) >= FIVE | {"log10_learning_rate", "seed", "train.threads"}
+        logarithms = {"log10_learning_rate", "log10_width", "log10_target_scale"}
+        assert set(child.data.params) >= FIVE | logarithms | {"seed", "train.threads"}
         assert child.info.status in ("FINISHED", "KILLED")
 
 
@@ -122,8 +123,46 @@ def test_a_finished_trial_has_metrics_by_step_its_configuration_and_the_scatter(
     assert [point.step for point in history] == [20, 40, 60]
     assert set(child.data.metrics) >= {"train/loss", "val/log10_rel_error", "val/within_5pct", "best/rmse"}
     files = {f.path for folder in ("config", "plots") for f in client.list_artifacts(child.info.run_id, folder)}
-    assert {"config/config.yaml", "config/overrides.yaml", "plots/scatter.png"} <= files
+    assert {"config/config.yaml", "config/overrides.yaml", "plots/scatter.png", "plots/conditioning.png"} <= files
     assert child.info.artifact_uri.startswith(str(job.root / "mlruns/artifacts"))
+
+
+def test_every_trial_says_what_it_was_judged_and_trained_on_and_what_it_took(job: Job, runs: list[Any]) -> None:
+    children = [run for run in runs if run.data.tags["sweep.kind"] == "trial"]
+    digests = set()
+    for child in children:
+        used = {tag.value: one.dataset for one in child.inputs.dataset_inputs for tag in one.tags}
+        assert set(used) == {"evaluation", "training"}
+        assert used["evaluation"].digest == child.data.tags["facts/evaluation_digest"]
+        assert json.loads(used["evaluation"].profile)["size"] == 2000
+        assert json.loads(used["training"].profile)["num_samples"] == "endless"
+        assert str(json.loads(used["training"].profile)["seed"]) == child.data.params["seed"]
+        digests.add(used["training"].digest)
+        costs = {"cost/parameters", "cost/flops_per_sample", "cost/steps", "cost/samples_per_second", "cost/seconds"}
+        assert costs | {"system/cpu_utilization_percentage"} <= set(child.data.metrics)
+        assert 3 * child.data.metrics["cost/seconds"] > 60 / child.data.metrics["cost/steps_per_second"]
+    assert len(digests) == len(children), "each has samples of its own"
+
+
+def test_the_studys_page_describes_it_and_has_what_it_was_made_with(job: Job, runs: list[Any]) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{job.root}/mlruns/mlflow.db")
+    (parent,) = (run for run in runs if run.data.tags["sweep.kind"] == "study")
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("depth, width, learning rate, entry range and target scale of a dense network")
+    assert "**4 of 4 trials are done**" in note
+    assert "| rank | trial | val/log10\\_rel\\_error | depth | width | learning rate | entry range |" in note
+    assert "train.loss: mae" in note
+    assert parent.data.tags["sweep.state"] == "finished"
+    assert re.fullmatch("[0-9a-f]{40}", parent.data.tags["mlflow.source.git.commit"])
+    found = {
+        f.path for folder in ("", "config", "environment") for f in client.list_artifacts(parent.info.run_id, folder)
+    }
+    expected = {"config/config.yaml", "config/overrides.yaml", "environment/environment.json", "leaderboard.csv"}
+    assert expected <= found
+    board = Path(client.download_artifacts(parent.info.run_id, "leaderboard.csv", str(job.root))).read_text()
+    assert len(board.splitlines()) == 5
 
 
 def test_the_database_is_in_wal_mode(job: Job) -> None:
@@ -153,6 +192,11 @@ def test_a_training_that_diverges_is_said_to_have_diverged(job: Job) -> None:
     newest = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])[0]
     assert newest.data.tags["sweep.reason"] == "diverged"
     assert newest.info.status == "KILLED"
+    assert "was pruned: diverged" in newest.data.tags["mlflow.note.content"]
+    assert "optimizer.learning_rate=1e30" in newest.data.tags["mlflow.note.content"]
+    assert re.fullmatch("[0-9a-f]{40}", newest.data.tags["mlflow.source.git.commit"])
+    files = {file.path for file in client.list_artifacts(newest.info.run_id, "environment")}
+    assert "environment/environment.json" in files
 
 
 def test_any_trial_can_be_exported_by_rank_number_or_metric(job: Job) -> None:
@@ -164,8 +208,16 @@ def test_any_trial_can_be_exported_by_rank_number_or_metric(job: Job) -> None:
     sweep(job.root, "export", "pytest-main-job", "--name", "answer", status=2)
 
 
-def test_the_same_command_again_has_nothing_to_do(job: Job) -> None:
-    output = sweep(job.root, "run", *STUDY)
+def test_the_command_on_its_page_which_is_the_same_has_nothing_to_do(job: Job, runs: list[Any]) -> None:
+    (parent,) = (run for run in runs if run.data.tags["sweep.kind"] == "study")
+    command = re.search(r"```\n(sweep .*?)\n```", parent.data.tags["mlflow.note.content"], re.DOTALL)
+    assert command is not None
+    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    variables.pop("SWEEP_ROOT", None)
+    shell = ["sh", "-c", command[1]]
+    again = subprocess.run(shell, cwd="/", env=variables, capture_output=True, text=True, timeout=250, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    output = again.stdout
     assert "0 of them new" in output
     assert "best by val/log10_rel_error" in output
     assert len(list((job.root / "mlruns/studies/pytest-main-job/trials").iterdir())) == 4

@@ -57,7 +57,7 @@ def files(folder: Path, run: Any, inside: str) -> set[str]:
 def command(run: Any) -> str:
     """The first command that a run's description has."""
     note = run.data.tags["mlflow.note.content"]
-    return str(re.search(r"```\n(.*)\n```", note)[1])  # type: ignore[index]
+    return str(re.search(r"```\n(.*?)\n```", note, re.DOTALL)[1])  # type: ignore[index]
 
 
 def typed(folder: Path, text: str) -> str:

@@ -18,6 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from sweep.paths import ROOT_VARIABLE, checkout
 from sweep.tracking.store import shown
 
+_LINE = 90
+"""Characters in a line of a command, if its words allow."""
+
 _OWN = "sweep run"
 """What `sweep.cli` makes of its name."""
 
@@ -77,7 +80,7 @@ class Command:
             name = f"{study}-{number}"
             export = ["export", study, "--trial", str(number), "--name", name]
             words = [[*self.program[:-1], *export], [*self.program, f"+experiment={name}"]]
-            commands.append(" && ".join(map(shlex.join, words)))
+            commands.append(" && ".join(map(_shown, words)))
         return commands
 
 
@@ -105,8 +108,13 @@ def _end_of_links(written: Any, key: str) -> tuple[str, Any]:
 
 
 def _shown(words: Iterable[str]) -> str:
-    """A command as people see it: without the passwords of the URIs in it."""
-    return shown(shlex.join(words))
+    """A command as people see it: in lines that they can read, without the passwords of the URIs in it."""
+    lines = [""]
+    for word in map(shlex.quote, words):
+        if lines[-1] and len(lines[-1]) + len(word) > _LINE:
+            lines.append(" ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return shown(" \\\n".join(lines))
 
 
 def _program() -> Sequence[str]:

@@ -14,7 +14,7 @@ from sweep.engine.identity import IDENTITY
 from sweep.engine.names import short_names
 from sweep.engine.study import N_TRIALS
 from sweep.results.front import front, objective_names
-from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, number, point, ranked, states
+from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, metric_cell, number, point, ranked, states
 from sweep.tracking.note import fenced, plain, table
 
 TOP = 10
@@ -82,7 +82,8 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
         return ""
     params = short_names(dict.fromkeys(key for trial in best for key in point(trial)))
     beside = {} if several else {key: name for key, name in BESIDE.items() if any(key in _metrics(t) for t in best)}
-    headings = ["rank", "trial", *objective_names(study), *params.values(), *beside.values(), "s"]
+    names = [name.replace("_", " ") for name in params.values()]
+    headings = ["rank", "trial", *objective_names(study), *names, *beside.values(), "s"]
     rows = []
     for rank, trial in enumerate(best, 1):
         cells = [
@@ -91,7 +92,7 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
             *map(number, trial.values),
             *(number(point(trial).get(key, ""), 3) for key in params),
         ]
-        cells += [number(_metrics(trial).get(key, ""), 3) for key in beside]
+        cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
         rows.append([*cells, number(trial.duration.total_seconds(), 3) if trial.duration is not None else ""])
     return _heading("Pareto front" if several else "Leaderboard", table(headings, rows))
 
@@ -116,7 +117,7 @@ def _fixed(fixed: Mapping[str, Any], room: int) -> str:
 
 
 def _heading(name: str, text: str) -> str:
-    return f"#### {name}\n\n{text}"
+    return f"### {name}\n\n{text}"
 
 
 def _metrics(trial: FrozenTrial) -> Mapping[str, float]:

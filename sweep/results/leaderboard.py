@@ -84,7 +84,7 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
         value = trial.values[0] if trial.values else math.nan
         cells = [str(rank), str(trial.number), number(value), *([_baseline(trial)] if named else [])]
         cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
-        cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
+        cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board
 
@@ -174,7 +174,8 @@ def _minimized(study: optuna.Study, metric: str | None) -> bool:
         raise UserError("--metric", metric, "a metric that is known to be better small or large") from error
 
 
-def _shown(metric: str, value: float | None) -> str:
+def metric_cell(metric: str, value: float | None) -> str:
+    """A metric as tables show it: a share in percent, anything else as a number; nothing if there is none."""
     if value is None:
         return ""
     return f"{value:.1%}" if metric.endswith("pct") else number(value, 3)
