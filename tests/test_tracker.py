@@ -23,10 +23,11 @@ class Server:
         self.process = None
 
     def start(self):
-        command = server_command(f"sqlite:///{self.folder}/mlflow.db", self.folder / "artifacts", self.port)
+        uri = f"sqlite:///{self.folder}/mlflow.db"
+        command = server_command(uri, self.folder / "artifacts", self.port)
         with (self.folder / "server.log").open("a") as log:
             self.process = subprocess.Popen(
-                command, env=server_environment(), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+                command, env=server_environment(uri), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
         while not self._answers():
             assert self.process.poll() is None, (self.folder / "server.log").read_text()

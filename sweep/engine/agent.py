@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial
 from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
-from sweep.engine.address import withhold_from
+from sweep.engine.address import withhold
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
@@ -41,6 +41,7 @@ from sweep.engine.redact import redacted
 from sweep.engine.slot import Slot
 from sweep.engine.storage import Unwritable, open_storage
 from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
+from sweep.engine.texts import change_texts
 from sweep.tracking.params import run_params
 
 log = logging.getLogger(__name__)
@@ -215,7 +216,7 @@ class Agent:
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.sweep.dir = self._plan.folder
-        withhold_from(config)
+        change_texts(config, withhold)
         return config
 
     def _receive(self, slot: Slot) -> None:

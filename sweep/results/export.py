@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
+from sweep.engine.redact import HIDDEN
 from sweep.engine.study import REPEAT_OF
 from sweep.paths import checkout
 from sweep.results.front import front, objective_names
@@ -128,7 +129,7 @@ def _path(study: optuna.Study, destination: Path | None, name: str) -> Path:
 
 def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
     """Writes each trial's configuration to its file: all of them, or none if one cannot be read."""
-    texts = {path: _header(study, trial, path) + _body(trial) for path, trial in chosen.items()}
+    texts = {path: _header(study, trial, path) + _marked(_body(trial)) for path, trial in chosen.items()}
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -199,6 +200,11 @@ def _body(trial: FrozenTrial) -> str:
     parts = [{"defaults": defaults}] if defaults else []
     parts += [{key: value} for key, value in values.items()]
     return "\n".join(yaml.dump(part, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) for part in parts)
+
+
+def _marked(body: str) -> str:
+    """A configuration that says so if it lacks what was secret."""
+    return f"# {HIDDEN} stands for what was secret, and is to be filled in.\n\n{body}" if HIDDEN in body else body
 
 
 def _read(path: Path, trial: FrozenTrial) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
+from sweep.engine.redact import redacted
 from sweep.engine.study import outstanding
 from sweep.results import export, leaderboard
 from sweep.results.front import front, front_table
@@ -53,7 +54,7 @@ def close(
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
         runs = _mirror(study, parent)
-        OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
+        OmegaConf.save(OmegaConf.create(redacted(_results(study, runs), but=("output_dir",))), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
         if export_as is not None:
