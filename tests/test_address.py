@@ -5,7 +5,17 @@ import os
 import pytest
 from omegaconf import OmegaConf
 
-from sweep.engine.address import STORAGE, TRACKING, bare, keep, passwords, with_password, withhold, withhold_from
+from sweep.engine.address import (
+    STORAGE,
+    TRACKING,
+    bare,
+    keep,
+    passwords,
+    same_database,
+    with_password,
+    withhold,
+)
+from sweep.engine.texts import change_texts
 
 FULL, BARE = "postgresql+psycopg://me:hunter2@host/x", "postgresql+psycopg://me@host/x"
 
@@ -58,8 +68,14 @@ def test_what_is_kept_is_withheld_wherever_it_is(monkeypatch: pytest.MonkeyPatch
     )
     OmegaConf.set_readonly(config, True)
     OmegaConf.set_struct(config, True)
-    withhold_from(config)
+    change_texts(config, withhold)
     assert "hunter2" not in OmegaConf.to_yaml(config)
     assert config.lines == [f"storage={BARE}", 3]
     assert config.a.same == BARE
     assert (config.n, config.z) == (1, None)
+
+
+def test_a_database_is_the_same_with_every_driver() -> None:
+    assert same_database(FULL, "postgresql://other@host/x?sslmode=require")
+    assert not same_database(FULL, "postgresql://me@host/y")
+    assert not same_database(FULL, None)

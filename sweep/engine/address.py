@@ -10,10 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
-
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 STORAGE = "SWEEP_STORAGE"
 """The environment variable that names the database of the studies that have none of their own, with its password."""
@@ -115,6 +112,11 @@ def absolute(url: str) -> str:
     return url
 
 
+def same_database(one: str | None, other: str | None) -> bool:
+    """Whether two addresses are of the same database, whoever opens it, and with whatever driver."""
+    return bool(one and other) and _place(str(one)) == _place(str(other))
+
+
 def withhold(text: str) -> str:
     """A text in which the addresses that this process keeps are without their passwords."""
     for variable in (STORAGE, TRACKING):
@@ -124,18 +126,9 @@ def withhold(text: str) -> str:
     return text
 
 
-def withhold_from(config: Any) -> None:
-    """Does that to every text of a node of OmegaConf's, in place."""
-    with read_write(config), open_dict(config):
-        keys: Any = list(config) if isinstance(config, DictConfig) else range(len(config))
-        for key in keys:
-            if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key):
-                continue
-            value = config[key]
-            if isinstance(value, DictConfig | ListConfig):
-                withhold_from(value)
-            elif isinstance(value, str) and (without := withhold(value)) != value:
-                config[key] = without
+def _place(url: str) -> tuple[str, str]:
+    scheme, _, rest = bare(url).partition("://")
+    return scheme.partition("+")[0], rest.partition("?")[0].rpartition("@")[2]
 
 
 def _is_web(scheme: str) -> bool:

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial
 from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
-from sweep.engine.address import withhold_from
+from sweep.engine.address import withhold
 from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
@@ -44,6 +44,7 @@ from sweep.engine.redact import redacted
 from sweep.engine.slot import Slot
 from sweep.engine.storage import Unwritable, open_storage
 from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
+from sweep.engine.texts import change_texts
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class Agent:
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.sweep.dir = self._plan.folder
-        withhold_from(config)
+        change_texts(config, withhold)
         return config
 
     def _receive(self, slot: Slot) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweep.engine.address import same_database
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME, Direction
 
@@ -52,6 +53,9 @@ def check_settings(settings: DictConfig, name: str, config: DictConfig) -> None:
         raise UserError("hydra.sweeper.if_changed", repr(settings.if_changed), ", ".join(IF_CHANGED))
     directions(settings)
     log_model(settings)
+    if same_database(settings.storage, settings.tracking.uri):
+        allowed = "another database than the study's storage: Optuna and MLflow both count their tables' version in one"
+        raise UserError("tracking.uri", settings.tracking.uri, allowed)
     if settings.n_agents > 1 and config.hydra.launcher._target_ == _BASIC:
         allowed = "1 with hydra/launcher=basic, which has one machine; more with submitit_local, submitit_slurm or ray"
         raise UserError("hydra.sweeper.n_agents", settings.n_agents, allowed)

@@ -34,7 +34,8 @@ def redacted_outputs(streams: bool = False) -> Iterator[None]:
     finally:
         logging.setLogRecordFactory(make)
         hydra.core.utils._save_config = save
-        sys.stdout, sys.stderr = out, err
+        if streams:
+            sys.stdout, sys.stderr = out, err
 
 
 class RedactedStream:

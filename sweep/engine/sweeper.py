@@ -20,7 +20,7 @@ from optuna.exceptions import StorageInternalError
 
 from sweep.engine import baselines, build, enqueue, roles
 from sweep.engine import study as studies
-from sweep.engine.address import STORAGE, TRACKING, keep, withhold, withhold_from
+from sweep.engine.address import STORAGE, TRACKING, keep, withhold
 from sweep.engine.checks import check_settings, log_model
 from sweep.engine.command import Command
 from sweep.engine.errors import UserError
@@ -35,6 +35,7 @@ from sweep.engine.redact import redact
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
+from sweep.engine.texts import change_texts
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
 from sweep.results.curves import Curves
@@ -98,7 +99,7 @@ class StudySweeper:
     def setup(self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra composed."""
         self._context, self._task, self._config = hydra_context, task, config
-        withhold_from(config)  # a launcher may keep it in a file, and so may a callback
+        change_texts(config, withhold)  # a callback may write it down
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._command = Command.this()
         self._tags: Mapping[str, str] = {}

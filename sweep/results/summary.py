@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
+from sweep.engine.redact import redacted
 from sweep.engine.study import NOT_COMPARABLE, outstanding
 from sweep.paths import Paths, default_root
 from sweep.results import export, leaderboard, roles
@@ -66,7 +67,7 @@ def close(
     runs = mirror.runs if mirror else {}
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
-        OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
+        OmegaConf.save(OmegaConf.create(redacted(_results(study, runs), but=("output_dir",))), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
         if said := roles.answer(study):
