@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import sys
@@ -314,6 +315,7 @@ def sync(study: str | None) -> None:
     """
     from sweep.results import sync as syncs
 
+    logging.getLogger("sweep").setLevel(logging.ERROR)  # what there is to say is in the lines
     for line in syncs.sync(_paths(), study, _asked()):
         click.echo(line)
 

@@ -257,7 +257,7 @@ def test_a_study_that_goes_on_writes_what_it_said_before_in_order(open_experimen
     page.describe("before")
     page.end("KILLED")
     assert not page.catch_up()
-    assert page.away == f"http://127.0.0.1:{unused_port}"
+    assert page.away == f"http://127.0.0.1:{unused_port} (Connection refused)"
     assert page.close() == page.waiting == 6
     (path,) = spools(tmp_path)
     path.write_text(path.read_text().replace(nowhere.store.uri, store.uri))

@@ -10,16 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.engine.outcome import orphaned
 from sweep.tracking.ended import Ended
-from sweep.tracking.tracker import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import Reconciled, StudyRun
 
 
-def reconcile(
-    study: optuna.Study, run: StudyRun, page: StudyPage, orphans: bool = False, timeout: float = CLOSE_SECONDS
-) -> Reconciled | None:
+def reconcile(study: optuna.Study, run: StudyRun, page: StudyPage, orphans: bool = False) -> Reconciled | None:
     """Makes the runs of a study's trials agree with it; None if something waits for MLflow, or it does not answer.
 
     Args:
@@ -27,9 +24,8 @@ def reconcile(
         run: the run that those of its trials are nested under.
         page: the page of the study, or of the one that it is beside: what waits there is written first.
         orphans: whether trials that are RUNNING count as ended, since nobody runs the study.
-        timeout: how long what waits may take while MLflow answers, in seconds.
     """
-    if not page.catch_up(timeout):
+    if not page.catch_up():
         return None
     from sweep.tracking import runs
 

@@ -29,6 +29,7 @@ from sweep.results.reconcile import reconcile
 from sweep.results.running import runner
 from sweep.tracking.runs import status
 from sweep.tracking.spool import Event, Spool, look, spools, waiting
+from sweep.tracking.store import shown
 from sweep.tracking.tracker import take_over
 
 GATHERING_SECONDS = 15.0
@@ -91,8 +92,7 @@ def _sync_study(entry: Entry) -> str:
             held = _count(waiting(home) if home else 0, "event")
             return f"{who} runs ({process}): what waits, {held}, is written by its own processes."
     if not studies and home is not None:  # its storage is on another machine, whose agent this was
-        written, lost = _write(spools(home), who)
-        return _said(who, written, lost)
+        return _write(spools(home), who)
     run = known_run(studies[0]) if studies else None
     if run is None:
         return f"{who} is not tracked."
@@ -103,21 +103,24 @@ def _sync_study(entry: Entry) -> str:
             home = Path(undo.enter_context(TemporaryDirectory()))
         before, page = waiting(home), run.page(home)
         undo.callback(page.close, 0)
+        if not page.catch_up(math.inf):
+            if page.away:
+                raise _away(page.away, who, page.waiting)
+            return f"{who}: a process that lives holds {_count(page.waiting, 'event')}, and writes them itself."
         closed = made = 0
-        for study in studies:
-            done = reconcile(study, known_run(study) or run, page, orphans=True, timeout=math.inf)
-            if done is None:
-                if page.away:
-                    raise _away(page.away, who, page.waiting)
-                return f"{who}: a process that lives holds {_count(page.waiting, 'event')}, and writes them itself."
-            closed, made = closed + done.closed, made + done.made
-        Curves(studies[0], page).update()
         if status(run) == "RUNNING":
             page.end(_status(studies[0]))
+        for study in studies:
+            if (own := known_run(study)) is None:
+                continue
+            if (done := reconcile(study, own, page, orphans=True)) is None:
+                raise _away(page.away or shown(own.store.uri), who, page.waiting)
+            closed, made = closed + done.closed, made + done.made
+        Curves(studies[0], page).update()
         page.close(math.inf)
-        if page.away:
-            raise _away(page.away, who, page.waiting)
-        return _said(who, before - page.waiting - page.lost, page.lost, closed, made)
+        if page.waiting:
+            raise _away(page.away or shown(run.store.uri), who, page.waiting)
+        return _said(who, before - page.waiting - page.lost, page.lost, page.refusal, closed, made)
 
 
 def _family(entry: Entry) -> Iterator[optuna.Study]:
@@ -176,13 +179,12 @@ def _sync_run(path: Path) -> str:
         killed = {"state": "STOPPED", "reason": "killed: its process is gone", "traceback": "", "values": []}
         spool.append(Event(last[0].time + 1, last[0].number, "end", killed))
     spool.close()
-    written, lost = _write([path], who)
-    return _said(who, written, lost)
+    return _write([path], who)
 
 
-def _write(paths: Iterable[Path], who: str) -> tuple[int, int]:
-    """Writes what was left in spools; returns how many events were written, and how many never will be."""
-    written = lost = 0
+def _write(paths: Iterable[Path], who: str) -> str:
+    """Writes what was left in spools; returns what there is to say."""
+    written, lost, refusal = 0, 0, ""
     for path in paths:
         tracker = take_over(path)
         if tracker is None:
@@ -190,19 +192,20 @@ def _write(paths: Iterable[Path], who: str) -> tuple[int, int]:
         before = tracker.waiting
         tracker.close(math.inf)
         if tracker.waiting:
-            raise _away(tracker.address, who, tracker.waiting)
+            raise _away(tracker.away or tracker.address, who, tracker.waiting)
         written, lost = written + before - tracker.lost, lost + tracker.lost
-    return written, lost
+        refusal = refusal or tracker.refusal
+    return _said(who, written, lost, refusal)
 
 
 def _away(address: str, who: str, events: int) -> UserError:
     whose = who[:1].lower() + who[1:]
     kept = f"nothing is lost: {_count(events, 'event')} of {whose} wait on, and the same command writes them"
-    return UserError("tracking.uri", f"{address}, which does not answer", f"an MLflow store that answers; {kept}")
+    return UserError("tracking.uri", address, f"an MLflow store that answers; {kept}")
 
 
-def _said(who: str, written: int, lost: int, closed: int = 0, made: int = 0) -> str:
-    counts = [(written, "event", "written"), (lost, "event", "refused by MLflow")]
+def _said(who: str, written: int, lost: int, refusal: str, closed: int = 0, made: int = 0) -> str:
+    counts = [(written, "event", "written"), (lost, "event", f"lost ({refusal or 'they cannot be read'})")]
     counts += [(closed, "run", "closed"), (made, "run", "made")]
     listed = ", ".join(f"{_count(count, what)} {done}" for count, what, done in counts if count)
     return f"{who}: {listed or 'nothing waits, and its runs are as they should be'}."

@@ -43,7 +43,7 @@ class StudyPage:
         self.step = run.step
         self.folder = Path(folder)
         self._left: list[Tracker] = []
-        self._lost = 0
+        self._lost, self._refusal = 0, ""
         spool = _left(self.folder, run.run_id)
         if spool is None:
             tags = {"sweep.kind": _KIND, "sweep.study": run.study, "sweep.run_id": run.run_id}
@@ -65,8 +65,13 @@ class StudyPage:
 
     @property
     def away(self) -> str | None:
-        """The address of a store that did not answer when it was last asked, if there is one."""
-        return next((tracker.address for tracker in self._trackers() if tracker.away), None)
+        """Where a store is that did not answer when it was last asked, and why not; None if all did."""
+        return next((tracker.away for tracker in self._trackers() if tracker.away), None)
+
+    @property
+    def refusal(self) -> str:
+        """Why MLflow refused the first event that it refused."""
+        return next((tracker.refusal for tracker in self._trackers() if tracker.refusal), self._refusal)
 
     def begin(self) -> None:
         """Marks the study as running."""
@@ -111,8 +116,9 @@ class StudyPage:
         deadline = time.monotonic() + timeout
         self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path))]
         for tracker in self._trackers():
-            while not tracker.flush(0.2) and not tracker.away and time.monotonic() < deadline:
-                pass
+            if not tracker.flush(max(0.0, deadline - time.monotonic()), patient=False):
+                break
+        self._refusal = self.refusal
         written = [tracker for tracker in self._left if not tracker.waiting]
         self._left = [tracker for tracker in self._left if tracker not in written]
         self._lost += sum(tracker.close() for tracker in written)

@@ -56,6 +56,9 @@ class Tracker:
         self._give_up = 0.0
         self._ended = False
         self._away = False
+        self._silence = ""
+        self._failures = 0
+        self._refusal = ""
         self._full = False
         self._tries: dict[int, int] = {}
         self._complained: set[int] = set()
@@ -74,9 +77,9 @@ class Tracker:
         return shown(self._store.uri)
 
     @property
-    def away(self) -> bool:
-        """Whether the store did not answer when it was last asked."""
-        return self._away
+    def away(self) -> str | None:
+        """Where a store is that did not answer when it was last asked, and why not; None if it did."""
+        return f"{self.address} ({self._silence})" if self._away else None
 
     @property
     def waiting(self) -> int:
@@ -87,6 +90,11 @@ class Tracker:
     def lost(self) -> int:
         """How many events will never be written: MLflow refused them, or there was no space to keep them."""
         return self._lost + self._spool.unreadable
+
+    @property
+    def refusal(self) -> str:
+        """Why MLflow refused the first event that it refused."""
+        return self._refusal
 
     def begin(
         self,
@@ -162,12 +170,22 @@ class Tracker:
                 self._full = True
             self._changed.notify_all()
 
-    def flush(self, timeout: float = CLOSE_SECONDS) -> bool:
-        """Waits until everything so far is written; returns whether it is."""
+    def flush(self, timeout: float = CLOSE_SECONDS, patient: bool = True) -> bool:
+        """Waits until everything so far is written; returns whether it is.
+
+        Args:
+            timeout: for how long, in seconds.
+            patient: whether also while the store is away.
+        """
         with self._changed:
-            self._hurry = True
+            before, self._hurry = self._failures, True
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self.waiting, timeout)
+
+            def done() -> bool:
+                return not self.waiting or (not patient and self._away and self._failures > before)
+
+            self._changed.wait_for(done, timeout)
+            return not self.waiting
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
         """Writes what is left, and ends the thread; returns how many events are not in MLflow.
@@ -206,7 +224,11 @@ class Tracker:
                 left = bool(self._left)
             except Exception as error:  # no store, or no mlflow
                 self._warn(error)
-            if not left:
+            if left:
+                with self._changed:
+                    self._failures += 1
+                    self._changed.notify_all()
+            else:
                 self._answered()
                 self._settle(writer)
             delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
@@ -234,7 +256,7 @@ class Tracker:
             if delay and self._closing():
                 self._changed.wait_for(lambda: False, max(0.0, min(delay, self._rest())))
             elif delay:
-                self._changed.wait_for(self._closing, delay)
+                self._changed.wait_for(lambda: self._closing() or self._hurry, delay)
             else:
                 self._changed.wait_for(lambda: self._closing() or self.waiting > 0)
                 self._changed.wait_for(lambda: self._closing() or self._hurry, FLUSH_SECONDS)
@@ -286,9 +308,10 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         """Says that the store is away, once until it is back."""
+        self._silence = reason(error)
         if not self._away:
             self._away = True
-            log.warning("MLflow at %s is away (%s); events wait, trials go on", self.address, reason(error))
+            log.warning("MLflow at %s is away (%s); events wait, trials go on", self.address, self._silence)
 
     def _answered(self) -> None:
         if self._away:
@@ -298,6 +321,7 @@ class Tracker:
     def _refused(self, event: Event, error: Exception) -> None:
         """Counts an event that will never be written, and says so: in full once a run."""
         self._lost += 1
+        self._refusal = self._refusal or reason(error)
         level = logging.DEBUG if event.number in self._complained else logging.WARNING
         self._complained.add(event.number)
         log.log(level, "MLflow refused the %s event of trial %d: %s", event.kind, event.number, reason(error))
