@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
 GREY, PALE = "#6E6E6E", "#BDBDBD"
 FIELD = "cividis"
-"""The colour map of fields of values: read the same with and without colour vision; dark is low."""
+"""The colour map of fields of values, read the same with and without colour vision. Dark is low; `_r` turns it."""
 
 WIDTH = 9.0
 """Of a figure that fills the page, in inches."""

@@ -22,7 +22,7 @@ from sweep.results.leaderboard import number
 BUCKETS = 6
 """Into how many parts a range of numbers is cut."""
 
-ROOM = 0.13
+ROOM = 0.19
 """How far marks are from each other at least, as a share of the axis."""
 
 LINE = 28

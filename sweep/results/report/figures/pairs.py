@@ -39,14 +39,14 @@ def pairs(evidence: Evidence) -> Picture | None:
         axes.grid(visible=False)
         across.draw(axes, "x")
         upwards.draw(axes, "y")
-        label(axes, axes.get_xlabel(), axes.get_ylabel(), f"{across.name} and {upwards.name}")
+        label(axes, axes.get_xlabel(), axes.get_ylabel())
     figure.colorbar(mesh, ax=every, aspect=25).set_label(textwrap.fill(scale.label, LINE), parse_math=False)
     shared_legend(figure)
     return Picture(
         "The parameters that matter most, in pairs",
-        "The mean value of the trials nearby, the other parameters free; white where no trial is near. Numbers on "
-        "lines and in cells are values. Bands that run along an axis say that the other parameter matters in the same "
-        "way everywhere; slanted ones that the two have to be chosen together.",
+        "The mean value of the trials nearby, the other parameters free: darker is better, white is where no trial is "
+        "near. Numbers on lines and in cells are values. Bands that run along an axis say that the other parameter "
+        "matters in the same way everywhere; slanted ones that the two have to be chosen together.",
         figure,
     )
 
@@ -61,8 +61,9 @@ def _plane(evidence: Evidence, scale: Scale, across: Axis, upwards: Axis, axes: 
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(weight > NEAR, (near_y * scale.straight(values)) @ near_x.T / weight, np.nan)
     field = np.ma.masked_invalid(scale.bent(mean))
+    darker = FIELD if scale.objective.minimized else f"{FIELD}_r"
     norm = (LogNorm if scale.log else Normalize)(scale.low, scale.high)
-    mesh = axes.pcolormesh(columns, rows, field, shading="nearest", zorder=0, norm=norm, cmap=FIELD)
+    mesh = axes.pcolormesh(columns, rows, field, shading="nearest", zorder=0, norm=norm, cmap=darker)
     choices = sum(axis.choices is not None for axis in (across, upwards))
     if choices == 0 and min(field.shape) > 1:
         lines = axes.contour(columns, rows, field, levels=6, colors="white", linewidths=0.8, linestyles="solid")
