@@ -139,12 +139,12 @@ def test_a_server_that_is_back_gets_every_point_once(server: TrackingServer, tra
 
 
 def test_a_server_that_stays_away_gets_it_by_sync(server: TrackingServer, tracked: Application) -> None:
-    process = tracked.start(*command(server, 20, seconds=0.6))
-    tracked.until(lambda states: states.get("COMPLETE", 0) >= 4)
+    process = tracked.start(*command(server, 8, seconds=0.6))
+    tracked.until(lambda states: states.get("COMPLETE", 0) >= 2)
     server.kill()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert tracked.states() == {"COMPLETE": 20}
+    assert tracked.states() == {"COMPLETE": 8}
     waiting = re.search(r"([\d,]+) events wait for MLflow at .* `sweep sync (.*)` writes them", output)
     assert waiting is not None, output
     assert Path(waiting[2]) == tracked.folder / "out"

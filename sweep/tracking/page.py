@@ -115,14 +115,14 @@ class StudyPage:
         """
         deadline = time.monotonic() + timeout
         self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path))]
-        for tracker in self._trackers():
-            if not tracker.flush(max(0.0, deadline - time.monotonic()), patient=False):
-                break
+        trackers = self._trackers()
+        done = all(tracker.flush(max(0.0, deadline - time.monotonic()), patient=False) for tracker in trackers)
         self._refusal = self.refusal
         written = [tracker for tracker in self._left if not tracker.waiting]
         self._left = [tracker for tracker in self._left if tracker not in written]
         self._lost += sum(tracker.close() for tracker in written)
-        return not self.waiting
+        others = (look(path) for path in spools(self.folder) if path != self._tracker.path)
+        return done and not any(seen.waiting for seen in others if seen)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
         """Writes what is left; returns how many events are not in MLflow.

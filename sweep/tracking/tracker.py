@@ -184,7 +184,7 @@ class Tracker:
             def done() -> bool:
                 return not self.waiting or (not patient and self._away and self._failures > before)
 
-            self._changed.wait_for(done, timeout)
+            self._changed.wait_for(done, min(timeout, threading.TIMEOUT_MAX))
             return not self.waiting
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
