@@ -1,7 +1,6 @@
 """The way from a baseline to a study's best: what a change is, and which comes next. Nothing is trained here."""
 
 import json
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,14 +34,7 @@ Score = Callable[[DictConfig], float]
 BEST = ("model.depth=4", "model.width=64", "train.loss=mae", "data.target_scale=2")
 
 
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[None]:
-    """Hydra configures the logs for a command that is the only one of its process."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logs")
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def test_it_is_said_who_keeps_it_from_being_one() -> None:
 def test_a_baseline_is_no_champion() -> None:
     found = conclusion(0 + SPREAD, 1 + SPREAD[::-1], -1 - SPREAD)
     assert (found.champion, found.best) == (None, "plain")
-    assert found.verdict == "No champion: plain is better than every trial, and is a baseline."
+    assert found.verdict == "No champion: plain, a baseline, has the best mean."
 
 
 def test_the_larger_may_be_the_better() -> None:

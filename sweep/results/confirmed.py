@@ -150,11 +150,11 @@ def _order(row: Row, best: Row | None, minimize: bool) -> tuple[bool, bool, floa
 def _verdict(best: Row | None, rivals: Sequence[Row], rows: Sequence[Row]) -> str:
     if best is None:
         return "No champion: no candidate was trained to the end with every seed."
+    if best.trial is None:
+        return f"No champion: {best.name}, a baseline, has the best mean."
     if rivals:
         named = ", ".join(f"{row.name} ({_why(row)})" for row in rivals)
         return f"No champion: {best.name} has the best mean, but is not shown to be better than {named}."
-    if best.trial is None:
-        return f"No champion: {best.name} is better than every trial, and is a baseline."
     largest = max((row.corrected for row in rows if row.corrected is not None), default=None)
     sure = "" if largest is None else f" (largest corrected p {number(largest, 2)})"
     return f"Champion: {best.name} is better than each of the {len(rows) - 1} others{sure}."
