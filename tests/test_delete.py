@@ -215,10 +215,12 @@ def test_a_database_of_mlflow_that_is_gone_has_no_runs_and_is_not_made(paths: Pa
 @pytest.fixture
 def server(tmp_path: Path, unused_port: int) -> Iterator[str]:
     """The address of an MLflow server."""
-    command = server_command(f"sqlite:///{tmp_path}/server/mlflow.db", tmp_path / "server/artifacts", unused_port)
+    served = f"sqlite:///{tmp_path}/server/mlflow.db"
+    command = server_command(served, tmp_path / "server/artifacts", unused_port)
     (tmp_path / "server").mkdir()
     with (tmp_path / "server/log").open("w") as log:
-        process = subprocess.Popen(command, env=server_environment(), stdout=log, stderr=log, start_new_session=True)
+        variables = server_environment(served)
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
     uri = f"http://127.0.0.1:{unused_port}"
     try:
         while not _answers(f"{uri}/health"):
