@@ -77,6 +77,17 @@ def test_a_file_in_the_way_is_an_error_that_names_it(tmp_path):
         open_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db", "sweep", tmp_path / "mlruns" / "artifacts")
 
 
+def test_the_tables_of_an_older_mlflow_are_left_alone(tmp_path):
+    uri, artifacts = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts"
+    open_store(uri, "sweep", artifacts)
+    connection = sqlite3.connect(tmp_path / "mlflow.db")
+    connection.execute("UPDATE alembic_version SET version_num = '5b0e9adcef9c'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(UserError, match=f"an older MLflow, .*; `mlflow db upgrade {uri}` makes them so"):
+        open_store(uri, "sweep", artifacts)
+
+
 def test_something_else_than_a_database_is_an_error(tmp_path):
     (tmp_path / "mlflow.db").write_text("a text, and a long one at that: " * 50)
     with pytest.raises(UserError, match=r"tracking.uri: got .*not a database"):

@@ -31,7 +31,8 @@ SHORTEST = 6
 """Characters of the shortest secret that is looked for by itself."""
 
 _SAYS_SECRET = re.compile(
-    r"PASSW(?:OR)?D|PASSPHRASE|SECRET|CREDENTIAL|CONNECTION_STRING|TOKEN(?![A-Z])|(?:^|_)(?:API|ACCESS)?KEY(?:_|$)|(?:^|_)(?:PASS|PAT)$"
+    r"PASSW(?:OR)?D|PASSPHRASE|SECRET|CREDENTIAL|CONNECTION_STRING|TOKEN(?![A-Z])"
+    r"|(?:^|_)(?:API|ACCESS)?KEY(?:_|$)|(?:^|_)(?:PASS|PAT)$"
 )
 """What the name of an environment variable has in it, in capitals, if its value is secret. TOKENIZERS_… is not."""
 
@@ -95,8 +96,9 @@ def _up_to_date() -> _Known:
     global _environment, _known
     now = os.environ._data  # type: ignore[attr-defined]  # to compare it takes 1 us, to decode it 20
     if now != _environment:
-        _environment = dict(now)
+        seen = dict(now)
         _known = _gathered([*_given, *_secrets_of(os.environ)])
+        _environment = seen  # last: another thread may be here too
     return _known
 
 
