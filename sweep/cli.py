@@ -321,6 +321,7 @@ def sync(study: str | None) -> None:
 
 
 @commands.command()
+@click.argument("study", required=False)
 @_storage_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000; with --optuna 8080.")
 @click.option("--optuna", is_flag=True, help="optuna-dashboard instead of MLflow (the extra dashboard).")
