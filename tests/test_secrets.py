@@ -74,7 +74,7 @@ class Databases:
 
     studies: str
     runs: str
-    secrets: tuple[str, ...] = (TOKEN, KEY, "literal-pass")
+    secrets: tuple[str, ...] = (TOKEN, KEY, "literal-pass", "typed-pass")
 
     def search(self, text: str) -> list[str]:
         """The secrets in a text, as they are or as an address has them."""
@@ -197,7 +197,8 @@ def test_addresses_in_the_environment(tattler: Tattler, databases: Databases, mo
         "hydra.sweeper.storage=${oc.env:SWEEP_STORAGE}",
         "hydra.sweeper.tracking.uri=${oc.env:MLFLOW_TRACKING_URI}",
     ]
-    tattler.watched(tattler.start(*STUDY, *given, "hydra.sweeper.study_name=environment"))
+    given += ["address='https://me:typed-pass@host/path'", "hydra.sweeper.study_name=environment"]
+    tattler.watched(tattler.start(*STUDY, *given))
     tattler.check(*LEFT)
 
 
