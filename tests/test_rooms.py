@@ -98,6 +98,7 @@ def test_only_tracking_imports_mlflow_and_only_training_tensorflow() -> None:
         "import sweep.engine.sweeper, sweep.engine.agent, sweep.engine.process, sweep.tracking, sweep.tracking.store",
         "import sweep.results.leaderboard, sweep.results.progress, sweep.results.export, sweep.results.summary",
         "import hydra_plugins.sweep_optuna.sweeper",
+        "import sweep.recompose, sweep.results.confirm, sweep.results.ablate",
         "import sweep.results.catalogue, sweep.results.delete, sweep.tracking.forget",
     ],
 )

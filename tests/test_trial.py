@@ -16,6 +16,7 @@ def test_outside_a_study_every_call_does_nothing() -> None:
     trial.describe(parameters=3)
     trial.attach("nothing.png")
     assert trial.number is None
+    assert not trial.final
 
 
 def test_events_carry_plain_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
