@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,51 +10,23 @@ import optuna
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState, create_trial
+from recomposing import BEST, study_of
 
-from sweep.cli import task
 from sweep.engine.errors import UserError
-from sweep.engine.identity import Identity, create_or_resume
-from sweep.engine.recomposed import COMMAND, Recomposed
-from sweep.engine.storage import open_storage
+from sweep.engine.recomposed import Recomposed
 from sweep.engine.study import CONFIGURATION
-from sweep.paths import Paths
 from sweep.preflight import TOGETHER, check_values
-from sweep.recompose import recomposed
 from sweep.results import ablation, ablation_shown
 from sweep.results.ablation import Ablation
 from sweep.results.candidates import best_of
-from sweep.results.catalogue import find
 from sweep.results.changes import Between, Content, changes
 from sweep.results.trainings import Trainings
 from sweep.results.walk import Walk
 
 Score = Callable[[DictConfig], float]
 
-BEST = ("model.depth=4", "model.width=64", "train.loss=mae", "data.target_scale=2")
-
 
 pytestmark = pytest.mark.usefixtures("logs")
-
-
-@contextmanager
-def study_of(root: Path, best: tuple[str, ...] = BEST, fixed: tuple[str, ...] = ()) -> Iterator[Recomposed]:
-    """A study of this project whose best trial has these overrides."""
-    paths = Paths(root)
-    study = create_or_resume(open_storage(None, paths.study("s")), "s", Identity({}, {}, {}, ["minimize"]), 3)
-    study.set_user_attr("objective", "val/log10_rel_error")
-    overrides = ["tracking=none", "evaluation.size=100", *fixed]
-    said = {"config_name": "config", "config_path": "pkg://conf", "config_dir": None, "argv": ["sweep run"]}
-    study.set_user_attr(COMMAND, {"overrides": [*overrides, "model.depth=range(1,9)"], **said})
-    own = {"overrides": [*overrides, *best, "seed=5", "train.threads=1"], "output_dir": str(root / "gone"), "seed": 5}
-    study.add_trial(create_trial(value=-1.0, user_attrs=own))
-    with recomposed(paths, find(paths, "s"), task) as again:
-        yield again
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SWEEP_ROOT", str(tmp_path))
-    return tmp_path
 
 
 def ends(again: Recomposed, *own: str) -> tuple[Content, Content]:
@@ -67,24 +38,24 @@ def names(start: Content, end: Content) -> list[str]:
     return [change.name for change in changes(start, end, TOGETHER)]
 
 
-def test_a_change_is_that_of_one_key(root: Path) -> None:
-    with study_of(root) as again:
+def test_a_change_is_that_of_one_key(tmp_path: Path) -> None:
+    with study_of(tmp_path) as again:
         start, end = ends(again, "model.depth=2")
         assert names(start, end) == ["target_scale: 5 → 2", "depth: 2 → 4", "width: 128 → 64", "loss: mse → mae"]
         assert names(end, end) == []
 
 
-def test_what_is_judged_by_seed_and_where_things_are_kept_is_no_change(root: Path) -> None:
-    with study_of(root) as again:
+def test_what_is_judged_by_seed_and_where_things_are_kept_is_no_change(tmp_path: Path) -> None:
+    with study_of(tmp_path) as again:
         start, end = ends(
             again, *BEST, "evaluation.seed=1", "objective=rmse", "seed=9", "train.threads=2", "tracking=none"
         )
         assert names(start, end) == []
 
 
-def test_an_option_with_keys_of_its_own_and_a_schedule_are_one_change_each(root: Path) -> None:
+def test_an_option_with_keys_of_its_own_and_a_schedule_are_one_change_each(tmp_path: Path) -> None:
     best = ("model=gated", "model.width=32", "schedule=cosine", "data.determinant.rule=relative")
-    with study_of(root, best) as again:
+    with study_of(tmp_path, (-1.0, best)) as again:
         start, end = ends(again, "model=dense", "model.width=8", "model.depth=6", "model.activation=silu")
         found = {change.name: change for change in changes(start, end, TOGETHER)}
         gated, cosine = found["model: dense → gated"], found["schedule: constant → cosine"]
@@ -99,8 +70,8 @@ def test_an_option_with_keys_of_its_own_and_a_schedule_are_one_change_each(root:
 
 @pytest.mark.parametrize("origin", ["question", "answer"])
 @pytest.mark.parametrize("best", [BEST, ("model=gated", "optimizer=adamw", "train.max_steps=100", "schedule=cosine")])
-def test_the_way_begins_at_the_one_and_ends_at_the_other(root: Path, origin: str, best: tuple[str, ...]) -> None:
-    with study_of(root, best) as again:
+def test_the_way_begins_at_the_one_and_ends_at_the_other(tmp_path: Path, origin: str, best: tuple[str, ...]) -> None:
+    with study_of(tmp_path, (-1.0, best)) as again:
         start, end = ends(again, f"+experiment={origin}")
         between = Between(again, end, check_values)
         assert between.compose("x", start).identity == again.framed("x", [f"+experiment={origin}"]).identity
@@ -110,8 +81,8 @@ def test_the_way_begins_at_the_one_and_ends_at_the_other(root: Path, origin: str
         assert between.compose("x", applied).identity == best_of(again, 1)[0].configuration.identity
 
 
-def test_what_cannot_be_made_alone_is_made_together_or_later(root: Path) -> None:
-    with study_of(root, ("train.max_steps=100",)) as again:
+def test_what_cannot_be_made_alone_is_made_together_or_later(tmp_path: Path) -> None:
+    with study_of(tmp_path, (-1.0, ("train.max_steps=100",))) as again:
         start, end = ends(again, "data.num_samples=64", "train.max_steps=null", "train.epochs=3")
         parts = changes(start, end, TOGETHER)
         assert {part.name for part in parts} == {"num_samples: 64 → null", "epochs: 3 → null", "max_steps: null → 100"}
@@ -231,8 +202,8 @@ def test_what_diverges_comes_last_and_hurts(ways: Ways, beside: optuna.Study) ->
     assert "3 diverged" in " ".join(ablation_shown.cells(found.rows[-1]))
 
 
-def test_a_configuration_that_conf_no_longer_gives_is_refused(root: Path) -> None:
-    with study_of(root) as again:
+def test_a_configuration_that_conf_no_longer_gives_is_refused(tmp_path: Path) -> None:
+    with study_of(tmp_path) as again:
         (trial,) = again.study.trials
         folder = Path(trial.user_attrs["output_dir"], ".hydra")
         folder.mkdir(parents=True)

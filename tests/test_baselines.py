@@ -223,8 +223,8 @@ def test_it_is_judged_by_what_there_is() -> None:
     assert read({}, compared_by=["judge"]).overrides == {}, "and by nothing where nothing is compared"
 
 
-def test_a_request_to_stop_a_study_reaches_its_baselines(tmp_path: Path) -> None:
+def test_a_request_to_stop_a_study_reaches_those_beside_it(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path / "mlruns/studies/s")
-    both = [optuna.create_study(study_name=name, storage=storage) for name in ("s", "s.baselines")]
+    all_of_them = [optuna.create_study(study_name=name, storage=storage) for name in ("s", "s.baselines", "s.confirm")]
     subprocess.run([sys.executable, "-m", "sweep", "--root", str(tmp_path), "stop", "s"], check=True)
-    assert [study.user_attrs["stop"] for study in both] == [True, True]
+    assert [study.user_attrs["stop"] for study in all_of_them] == [True, True, True]

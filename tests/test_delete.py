@@ -19,6 +19,7 @@ from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
 from sweep.engine.storage import open_storage, remember
 from sweep.engine.supervisor import SWEEPER, agent_key
+from sweep.engine.works import SIBLINGS, split
 from sweep.paths import Paths
 from sweep.results import delete as deletes
 from sweep.results import export
@@ -31,14 +32,14 @@ IDENTITY = Identity({}, {}, {}, ["minimize"])
 
 def make(paths: Paths, name: str, sibling: bool = False, store: Store | None = None) -> optuna.Study:
     """A study, or one's baselines, with two trials, their folders, and their runs where there is a store."""
-    home = paths.study(name.removesuffix(".baselines") if sibling else name)
+    home = paths.study(split(name)[0] if sibling else name)
     study = create_or_resume(open_storage(None, home), name, IDENTITY, 0)
     remember(home, None)
     parent = study_run(store, name, study.user_attrs["id"], {}) if store else None
     tracker = parent.tracker(home) if parent else None
     study.set_user_attr("tracking_uri", store.uri if store else None)
     for number in range(2):
-        folder = home / ("baselines" if sibling else "trials") / str(number)
+        folder = home / ((split(name)[1] or "") if sibling else "trials") / str(number)
         folder.mkdir(parents=True)
         (folder / "console.log").write_text("a line")
         study.add_trial(create_trial(value=0.5, user_attrs={"output_dir": str(folder)}))
@@ -118,15 +119,20 @@ def test_it_asks_first(paths: Paths) -> None:
     assert not paths.study("mine").exists()
 
 
-def test_baselines_alone_can_be_deleted(paths: Paths) -> None:
+@pytest.mark.parametrize("kind", SIBLINGS)
+def test_what_is_beside_a_study_can_be_deleted_alone_and_goes_with_it(paths: Paths, kind: str) -> None:
     make(paths, "mine")
-    make(paths, "mine.baselines", sibling=True)
-    assert len(find(paths, "mine.baselines").load().trials) == 2
-    delete(paths, "mine.baselines")
-    assert not (paths.study("mine") / "baselines").exists()
+    make(paths, f"mine.{kind}", sibling=True)
+    assert len(find(paths, f"mine.{kind}").load().trials) == 2
+    delete(paths, f"mine.{kind}")
+    assert not (paths.study("mine") / kind).exists()
     assert len(find(paths, "mine").load().trials) == 2
     with pytest.raises(UserError, match="something left"):
-        delete(paths, "mine.baselines")
+        delete(paths, f"mine.{kind}")
+    make(paths, f"mine.{kind}", sibling=True)
+    assert f"study mine.{kind}, 2 trials" in deletes.look(find(paths, "mine")).describe()
+    delete(paths, "mine")
+    assert not paths.study("mine").exists()
 
 
 @pytest.mark.parametrize("gone", ["trials", "study.journal", "study.journal.lock", "runs", "record"])

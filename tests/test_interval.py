@@ -78,6 +78,16 @@ def test_it_does_not_stand_if_it_is_not_better_than_one() -> None:
     assert (found.best, found.stands, found.beaten) == (1, False, (False, False, True))
 
 
+def test_more_comparisons_take_more_to_stand() -> None:
+    z = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    just = z + stats.t.ppf(1 - 0.04 / 2, 4) * z.std(ddof=1) / math.sqrt(5)  # whose p is 0.04
+    best, far = np.zeros(5), 100 + z
+    assert standing(np.stack([best, just]), minimize=True).stands
+    assert standing(np.stack([best, just, far]), minimize=True).stands
+    assert not standing(np.stack([best, just, just]), minimize=True).stands
+    assert standing(np.stack([best, just, just]), minimize=True).corrected[1:] == pytest.approx((0.08, 0.08))
+
+
 def test_two_that_are_the_same_do_not_stand_and_neither_does_one_alone() -> None:
     assert not standing(np.stack([SPREAD, SPREAD]), minimize=True).stands
     assert not standing(SPREAD[None], minimize=True).stands

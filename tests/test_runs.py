@@ -10,6 +10,7 @@ from mlflow.data import get_source
 from omegaconf import OmegaConf
 
 from sweep.engine.trial import Trial
+from sweep.tracking.addition import add_to_study, with_section
 from sweep.tracking.ended import Ended
 from sweep.tracking.params import log10_params, run_params
 from sweep.tracking.runs import reconcile, run_in, single_run, study_run
@@ -237,6 +238,35 @@ assert tracker.flush()
 print("written", flush=True)
 time.sleep(600)
 """
+
+
+def test_what_is_found_out_later_is_added_to_a_study_that_has_ended(open_experiment, tmp_path):
+    store = open_experiment("added")
+    parent = study_run(store, "quick", "id-9", {})
+    page = parent.page(tmp_path)
+    page.describe("# A study\n\n## Best\n\nthis")
+    page.end("KILLED")
+    assert page.close() == 0
+    table = tmp_path / "confirm.csv"
+    table.write_text("1,2")
+    for text in ("first", "second"):
+        assert add_to_study(parent, "Confirmed", text, {"test/rmse": 0.5, "none": float("nan")}, [(table, "confirm")])
+    assert add_to_study(parent, "From plain to the best", "third", {}, [])
+    run = client(store.uri).get_run(parent.run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.metrics == {"test/rmse": 0.5}
+    assert run.data.tags["mlflow.note.content"].split("\n\n") == [
+        "# A study", "## Best", "this", "## Confirmed", "second", "## From plain to the best", "third\n"
+    ]  # fmt: skip
+    assert files(store, run, "confirm") == ["confirm/confirm.csv"]
+
+
+@pytest.mark.parametrize("note", ["", "text", "## Other\n\ntext\n", "## Confirmed\n\nold\n"])
+def test_a_section_is_there_once(note):
+    made = with_section(with_section(note, "Confirmed", "new"), "Confirmed", "newer")
+    assert made.count("## Confirmed") == 1
+    assert made.endswith("## Confirmed\n\nnewer\n")
+    assert ("text" in made) == ("text" in note)
 
 
 def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experiment, tmp_path):

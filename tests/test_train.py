@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import Config, EvaluationConfig, Loss
 from data.evaluation import evaluation_set
 from sweep.engine.trial import Trial, TrialPruned, running
-from sweep.metrics import NAMES, measures
+from sweep.metrics import NAMES, measures, zero_skill
 from sweep.train import compiled_network, largest_divisor, train, training_batches, training_steps, use_threads
 from sweep.training.schedule import learning_rate
 
@@ -75,6 +75,42 @@ def test_a_trial_leaves_its_model_its_pictures_its_costs_and_its_facts(
     printed = capsys.readouterr().out
     for words in ("this network", "zero skill", "best linear", "root mean squared error", "A·X̂", "161 parameters"):
         assert words in printed
+
+
+def test_the_test_set_is_for_a_trial_that_is_the_last_word(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary, final = Events(), Events()
+    asked: list[str] = []
+
+    def recorded(recipe: Any, split: Any) -> Any:
+        asked.append(split)
+        return evaluation_set(recipe, split)
+
+    for module in ("sweep.train", "sweep.training.last_word"):
+        monkeypatch.setattr(f"{module}.evaluation_set", recorded)
+    with running(Trial(0, ordinary.send)):
+        objective = train(compose(*SMALL), tmp_path)
+    assert set(asked) == {"validation"}
+    assert not [name for kind, payload in ordinary if kind == "metrics" for name in payload["values"] if "test" in name]
+    with running(Trial(0, final.send, final=True)):
+        last = train(compose(*SMALL), tmp_path)
+    assert asked.count("test") == 1
+    assert last != objective
+    logged = {name: v for kind, p in final if kind == "metrics" for name, v in p["values"].items()}
+    assert logged["test/log10_rel_error"] == last
+    assert logged["best/log10_rel_error"] == objective, "the validation set chooses the weights"
+    frozen = evaluation_set(EvaluationConfig(size=500), "test")
+    assert final.facts()["test_digest"] == frozen.digest
+    assert final.facts()["test_zero_skill"] == zero_skill(frozen.inputs, frozen.truth)["log10_rel_error"]
+    assert "test_best_linear" in final.facts()
+
+
+def test_nothing_but_the_last_word_asks_for_the_test_set() -> None:
+    root = Path(__file__).parents[1]
+    files = [path for room in ("sweep", "models", "conf", "data") for path in (root / room).rglob("*.py")]
+    asking = [path.name for path in files if re.search(r"""evaluation_set\([^)]*["']test["']""", path.read_text())]
+    assert asking == ["last_word.py"]
 
 
 def test_the_same_seed_gives_the_same_objective_bit_for_bit_in_a_warm_process(compose: Compose) -> None:

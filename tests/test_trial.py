@@ -19,6 +19,7 @@ def test_outside_a_study_every_call_does_nothing() -> None:
     trial.attach("nothing.png")
     trial.offer_model("nothing.keras", [[1.0]])
     assert trial.number is None
+    assert not trial.final
 
 
 def test_events_carry_plain_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from sweep.engine import seeds as all_seeds
 from sweep.engine.errors import UserError
 from sweep.engine.recomposed import Recomposed
+from sweep.metrics import NAMES, REFINED
 from sweep.results import confirmed_shown, trainings
 from sweep.results.candidates import Candidate, baselines_of, best_of
 from sweep.results.champion import Crown, crown
@@ -51,6 +52,7 @@ def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown |
         UserError: if the study has nothing that could be compared, or somebody else confirms it.
         CompactHydraException: if too many trainings fail.
     """
+    _check_objective(again)
     candidates = _candidates(again, top)
     configurations = [candidate.configuration for candidate in candidates]
     seeds = all_seeds.fresh_seeds(again.study, _PURPOSE, count, trainings.used_seeds(again))
@@ -72,6 +74,14 @@ def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown |
 def objective(name: str) -> str:
     """What a study's objective is called on the test set."""
     return f"test/{name.removeprefix('val/')}"
+
+
+def _check_objective(again: Recomposed) -> None:
+    """Raises UserError unless the study's objective can be measured on the test set, and compared there."""
+    name = str(again.settings.objective)
+    if name.removeprefix("val/").removeprefix(REFINED) not in NAMES or not name.startswith("val/"):
+        received = f"{again.study.study_name!r}, whose objective is {name}"
+        raise UserError("STUDY", received, "a study whose objective is an error measure in original units, val/…")
 
 
 def _candidates(again: Recomposed, top: int) -> list[Candidate]:
