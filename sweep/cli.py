@@ -69,12 +69,15 @@ def task(config: DictConfig) -> float:
 
     if current_trial().number is not None:
         return train(config)
+    from sweep.tracking.run_model import RunModel
     from sweep.tracking.runs import single_run
 
-    with single_run(config) as tracked, running(Trial(send=tracked.send)):
+    model = RunModel(config)
+    with single_run(config) as tracked, running(Trial(send=model.listen(tracked.send))):
         tracked.value = train(config)
     if math.isfinite(tracked.value):
         click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
+        model.log()
     else:
         click.echo("The training diverged: its loss is not finite. Try a smaller optimizer.learning_rate.", err=True)
     return tracked.value
@@ -153,18 +156,39 @@ def stop(study: str) -> None:
 @click.option("--metric", help="Rank by this metric instead of the objective, as in val/rmse.")
 @click.option("--pareto", is_flag=True, help="Every trial of the Pareto front, as NAME-front-1, NAME-front-2, ...")
 @click.option("--name", help="Name of the experiment. Default: the study's.")
-def export(study: str, rank: int, trial: int | None, metric: str | None, pareto: bool, name: str | None) -> None:
+@click.option("--register", is_flag=True, help="Register the trial's model in MLflow, too, as `candidate`.")
+@click.option("--register-as", metavar="NAME", help="Name of the registered model. Default: the study's.")
+def export(
+    study: str,
+    rank: int,
+    trial: int | None,
+    metric: str | None,
+    pareto: bool,
+    name: str | None,
+    register: bool,
+    register_as: str | None,
+) -> None:
     """Write a trial's configuration to conf/experiment/NAME.yaml, for `sweep run +experiment=NAME`."""
     from sweep.engine.errors import UserError
     from sweep.results import export as exports
+    from sweep.results import register as registers
 
-    if pareto and (rank, trial, metric) != (1, None, None):
-        raise UserError("--pareto", "a choice of one trial beside it", "--pareto, or --rank, --trial and --metric")
+    register = register or register_as is not None
+    if pareto and (rank, trial, metric, register) != (1, None, None, False):
+        allowed = "--pareto, or --rank, --trial, --metric and --register"
+        raise UserError("--pareto", "what is about one trial beside it", allowed)
+    entry = _entry(study)
+    loaded = entry.load()
     if pareto:
-        paths = exports.export_front(_study(study), name=name)
-    else:
-        paths = [exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)]
-    click.echo(exports.describe(*paths))
+        click.echo(exports.describe(*exports.export_front(loaded, name=name)))
+        return
+    chosen = exports.choose(loaded, rank, trial, metric)
+    if register:
+        registers.check_model(loaded, chosen)
+    click.echo(exports.describe(exports.export(loaded, rank=rank, trial=trial, metric=metric, name=name)))
+    if register:
+        version = registers.register_trial(loaded, chosen, entry.folder, register_as)
+        click.echo(registers.describe(version, loaded, chosen))
 
 
 @commands.command()
@@ -172,7 +196,10 @@ def export(study: str, rank: int, trial: int | None, metric: str | None, pareto:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_storage_option
 def delete(study: str, yes: bool) -> None:
-    """Delete STUDY for good: its trials, baselines, MLflow runs, artifacts, folders and exported configuration."""
+    """Delete STUDY for good: its trials, baselines, MLflow runs, models, folders and exported configuration.
+
+    What was registered of its models stays in MLflow.
+    """
     from sweep.results import delete as deletes
 
     found = deletes.look(_entry(study))

@@ -2,17 +2,15 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from mlflow.entities import ViewType
+from mlflow_server import mlflow_server
 from optuna.trial import create_trial
 
 from sweep.engine import lease as leases
@@ -26,7 +24,7 @@ from sweep.results import delete as deletes
 from sweep.results import export
 from sweep.results.catalogue import find
 from sweep.tracking.runs import study_run
-from sweep.tracking.store import Store, client, open_store, server_command, server_environment
+from sweep.tracking.store import Store, client, open_store
 
 IDENTITY = Identity({}, {}, {}, ["minimize"])
 
@@ -215,27 +213,8 @@ def test_a_database_of_mlflow_that_is_gone_has_no_runs_and_is_not_made(paths: Pa
 @pytest.fixture
 def server(tmp_path: Path, unused_port: int) -> Iterator[str]:
     """The address of an MLflow server."""
-    command = server_command(f"sqlite:///{tmp_path}/server/mlflow.db", tmp_path / "server/artifacts", unused_port)
-    (tmp_path / "server").mkdir()
-    with (tmp_path / "server/log").open("w") as log:
-        process = subprocess.Popen(command, env=server_environment(), stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{unused_port}"
-    try:
-        while not _answers(f"{uri}/health"):
-            assert process.poll() is None, (tmp_path / "server/log").read_text()
-            time.sleep(0.1)
+    with mlflow_server(tmp_path / "server", unused_port) as uri:
         yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def test_a_server_keeps_marked_runs_without_artifacts(paths: Paths, server: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sweep.paths import checkout
@@ -141,6 +142,96 @@ def test_the_exported_configuration_gives_the_objective_again_to_six_digits(job:
     assert float(again[1]) == pytest.approx(float(expected[1]), abs=5e-7)
     assert "zero skill" in output
     assert "A·X̂" in output
+    models = [model for model in logged(job.root) if model.tags["sweep.kind"] == "run"]
+    assert [model.name for model in models] == ["model"]
+
+
+def logged(root: Path) -> list[Any]:
+    """The models in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "sweep"]
+    return list(client.search_logged_models([experiment.experiment_id]))
+
+
+def test_mlflow_has_the_model_of_the_best_trial_alone(job: Job, runs: list[Any]) -> None:
+    best = json.loads(sweep(job.root, "status", "pytest-main-job", "--json"))["best"]
+    (model,) = [model for model in logged(job.root) if model.tags.get("sweep.study") == "pytest-main-job"]
+    (run,) = [run for run in runs if run.data.tags.get("sweep.trial") == str(best["trial"])]
+    assert model.source_run_id == run.info.run_id
+    assert model.tags["sweep.trial"] == str(best["trial"])
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time <= model.creation_timestamp
+    folder = job.root / "mlruns/studies/pytest-main-job/trials" / str(best["trial"])
+    examples = json.loads((folder / "model.example.json").read_text())
+    measured = {m.key: m.value for m in model.metrics}
+    assert measured["val/log10_rel_error"] == pytest.approx(best["value"])
+    assert {m.step for m in model.metrics} == {examples["step"]}
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+own = {Path(path).resolve() for path in sys.path if Path(path, "sweep", "__init__.py").exists()}
+sys.path[:] = [path for path in sys.path if Path(path).resolve() not in own]
+import importlib.util
+assert not any(map(importlib.util.find_spec, ("sweep", "models", "data", "conf")))
+import keras, mlflow, numpy as np
+uri, path, matrices = sys.argv[1], sys.argv[2], np.asarray(json.load(sys.stdin)["inputs"], "float32")
+model = mlflow.pyfunc.load_model(uri)
+refused = []
+for wrong in (matrices[:, :2], matrices[0], matrices[..., None]):
+    try:
+        model.predict(wrong)
+    except mlflow.exceptions.MlflowException as error:
+        refused.append("does not match expected shape (-1, 3, 3)" in str(error))
+here = model.predict(matrices)
+kept = keras.models.load_model(path).predict(matrices, verbose=0)
+print(json.dumps([refused, here.tolist(), kept.tolist()]))
+"""
+
+
+def test_the_registered_model_predicts_in_a_new_process_as_well_as_the_trial_did(job: Job, tmp_path: Path) -> None:
+    from conf.schema import EvaluationConfig
+    from data.evaluation import evaluation_set
+    from sweep.metrics import measures
+
+    said = sweep(job.root, "export", "pytest-main-job", "--register", "--register-as", "inverse")
+    assert "Registered: inverse version 1, alias candidate" in said
+    assert "as it was already" in sweep(job.root, "export", "pytest-main-job", "--register-as", "inverse")
+    command = re.search(r"^Use it: (MLFLOW_TRACKING_URI=\S+) (mlflow .*)$", said, re.MULTILINE)
+    assert command is not None
+    frozen = evaluation_set(EvaluationConfig(size=2000), "validation")
+    (tmp_path / "INPUTS.json").write_text(json.dumps({"inputs": frozen.inputs.tolist()}))
+    (tmp_path / "example.json").write_text(said.partition("with INPUTS.json such as ")[2])
+    assert np.shape(json.loads((tmp_path / "example.json").read_text())["inputs"]) == (1, 3, 3)
+
+    variable, _, uri = command[1].partition("=")
+    outside = {**os.environ, variable: uri}
+    subprocess.run(
+        [sys.executable, "-m", *command[2].split()], cwd=tmp_path, env=outside, check=True, capture_output=True
+    )
+    predictions = np.asarray(json.loads((tmp_path / "OUTPUTS.json").read_text())["predictions"])
+    best = json.loads(sweep(job.root, "status", "pytest-main-job", "--json"))["best"]
+    again = measures(frozen.inputs, frozen.truth, predictions)["log10_rel_error"]
+    assert again == pytest.approx(best["value"], abs=1e-5), "the network's own error"
+
+    path = job.root / "mlruns/studies/pytest-main-job/trials" / str(best["trial"]) / "model.keras"
+    result = subprocess.run(
+        [sys.executable, "-c", LOADED, "models:/inverse@candidate", str(path)],
+        input=(tmp_path / "INPUTS.json").read_text(),
+        cwd=tmp_path,
+        env={key: value for key, value in outside.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    refused, here, kept = json.loads(result.stdout.splitlines()[-1])
+    assert refused == [True, True, True]
+    assert predictions == pytest.approx(np.asarray(here), rel=1e-5, abs=1e-6)
+    assert predictions == pytest.approx(np.asarray(kept), rel=1e-5, abs=1e-6)
 
 
 def test_a_training_that_diverges_is_said_to_have_diverged(job: Job) -> None:
@@ -161,6 +252,7 @@ def test_any_trial_can_be_exported_by_rank_number_or_metric(job: Job) -> None:
         assert "sweep run +experiment=pytest-main-job" in output
     assert "# Study: pytest-main-job" in job.exported.read_text()
     sweep(job.root, "export", "pytest-main-job", "--rank", "99", status=2)
+    sweep(job.root, "export", "pytest-main-job", "--pareto", "--register", status=2)
     sweep(job.root, "export", "pytest-main-job", "--name", "answer", status=2)
 
 

@@ -24,9 +24,10 @@ from sweep.engine.study import load_study
 from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
 from sweep.results import export
 from sweep.results.catalogue import Entry
-
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+from sweep.results.models import TRACKING_VARIABLE, study_models
+from sweep.tracking.forget import NOTHING_DELETED, SOME_LEFT, find_runs, forget, is_gone
+from sweep.tracking.logged_models import StudyModels
+from sweep.tracking.store import answering
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Deletion:
         entry: the study.
         studies: its baselines and it, as far as they have begun.
         runs: ids of MLflow runs, by tracking URI.
+        models: those in MLflow that nothing registered stands on, by study.
         files: what was exported.
         left: what stays, with the reason.
     """
@@ -44,6 +46,7 @@ class Deletion:
     entry: Entry
     studies: Sequence[optuna.Study]
     runs: Mapping[str, Sequence[str]]
+    models: Sequence[tuple[StudyModels, Sequence[str]]]
     files: Sequence[Path]
     left: Sequence[str]
 
@@ -52,6 +55,7 @@ class Deletion:
         where = f" in {bare(self.entry.url)}" if self.entry.url else ""
         lines = [f"study {study.study_name}{where}, {len(_trials(study))} trials" for study in self.studies]
         lines += [f"{len(run_ids)} runs in {bare(uri)}, with their artifacts" for uri, run_ids in self.runs.items()]
+        lines += [f"{len(ids)} models in {bare(models.uri)}" for models, ids in self.models]
         lines += [str(path) for path in (self.entry.folder, *self.files) if path is not None and path.exists()]
         return "\n".join([*lines, *(f"but not {text}" for text in self.left)])
 
@@ -69,7 +73,9 @@ def look(entry: Entry) -> Deletion:
     if not studies and not (entry.folder and entry.folder.is_dir()):
         raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
     files, left = _exported(entry.name)
-    return Deletion(entry, studies, _runs(studies), files, [*left, *_elsewhere(entry, studies)])
+    models, registered = _models(studies)
+    left += [f"{version}, which is registered in MLflow, and stays with its files" for version in registered]
+    return Deletion(entry, studies, _runs(studies), models, files, [*left, *_elsewhere(entry, studies)])
 
 
 def delete(found: Deletion) -> list[str]:
@@ -87,9 +93,11 @@ def delete(found: Deletion) -> list[str]:
                 lease.beat()  # whoever would go on with the study now is refused
         if entry.folder is not None:
             _remove(_content(entry.folder))
+        for models, model_ids in _models(found.studies)[0]:
+            with answering(models.uri, SOME_LEFT):
+                for model_id in model_ids:
+                    models.remove(model_id)
         for uri, run_ids in _runs(found.studies).items():
-            from sweep.tracking.forget import forget
-
             if not forget(uri, run_ids):
                 said.append(f"The runs are marked as deleted: `mlflow gc` on {bare(uri)} removes them for good.")
         _remove(found.files)
@@ -143,11 +151,24 @@ def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for study in studies:
         if uri := study.user_attrs.get("tracking_uri"):
-            from sweep.tracking.forget import find_runs
-
             uri = with_password(uri, TRACKING_VARIABLE)
             found.setdefault(uri, []).extend(find_runs(uri, study.user_attrs["id"]))
     return found
+
+
+def _models(studies: Iterable[optuna.Study]) -> tuple[list[tuple[StudyModels, list[str]]], list[str]]:
+    """The ids of the models of studies in MLflow; and what is registered of others, which stay."""
+    found, registered = [], []
+    for study in studies:
+        models = study_models(study)
+        if models is None or is_gone(models.uri):
+            continue
+        with answering(models.uri, NOTHING_DELETED):
+            versions = {model.model_id: models.registered(model.model_id) for model in models.logged()}
+        registered += [version for each in versions.values() for version in each]
+        if free := [model_id for model_id, own in versions.items() if not own]:
+            found.append((models, free))
+    return found, registered
 
 
 def _exported(name: str) -> tuple[list[Path], list[str]]:

@@ -57,7 +57,7 @@ def export(
             was not exported from this study.
     """
     path = _path(study, destination, study.study_name if name is None else name)
-    _write(study, {path: _choose(study, rank, trial, metric)})
+    _write(study, {path: choose(study, rank, trial, metric)})
     return path
 
 
@@ -136,7 +136,8 @@ def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
         fresh.replace(path)
 
 
-def _choose(study: optuna.Study, rank: int, trial: int | None, metric: str | None) -> FrozenTrial:
+def choose(study: optuna.Study, rank: int = 1, trial: int | None = None, metric: str | None = None) -> FrozenTrial:
+    """The trial that is exported; see `export`."""
     if trial is not None:
         trials = study.get_trials(deepcopy=False)
         if not 0 <= trial < len(trials):

@@ -7,6 +7,7 @@ whoever was interrupted, or met a store that was away, only has to look again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -118,7 +119,8 @@ def log_each(
         for number, run_id in runs.items()
     }
     if jobs:
-        yield from zip(jobs, log_models(list(jobs.values()), folder, lock, stopped), strict=False)
+        with contextlib.closing(log_models(list(jobs.values()), folder, lock, stopped)) as answers:
+            yield from zip(jobs, answers, strict=False)
 
 
 class ModelLogger:
@@ -159,14 +161,15 @@ class ModelLogger:
             log.info("MLflow is being given the model of %s", _trials(left))
         if self._thread is not None:
             self._thread.join()
-        deadline = time.monotonic() + CLOSE_SECONDS
-        self._failure = None
+        self._failure, deadline = None, time.monotonic() + CLOSE_SECONDS
         while (left := self._wanted()) != self._settled and not self._failure and not self._stopped.is_set():
+            began = time.monotonic()
             self._settle()
-            if time.monotonic() > deadline:
-                self._failed("their runs are not closed there")
-            elif left != self._settled and not self._failure:
-                time.sleep(0.5)
+            if left == self._settled or self._failure:
+                continue
+            if began > deadline:
+                self._failed("its run is not closed there")
+            time.sleep(0.5)
         return left == self._settled and not self._refused & left.keys()
 
     def stop(self) -> None:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.engine.errors import UserError
-from sweep.tracking.store import client, reason, shown
+from sweep.tracking.store import answering, client
 
 log = logging.getLogger(__name__)
+
+NOTHING_DELETED = "an MLflow store that answers; nothing was deleted"
+
+SOME_LEFT = "an MLflow store that lets things be deleted; the same command goes on"
 
 _SQLITE = "sqlite:///"
 _MOST = 1000
@@ -30,11 +33,8 @@ def find_runs(uri: str, study_id: str) -> list[str]:
     """
     if is_gone(uri):
         return []
-    try:
+    with answering(uri, NOTHING_DELETED):
         return _tagged(client(uri), study_id)
-    except Exception as error:
-        received = f"{shown(uri)} ({reason(error)})"
-        raise UserError("tracking.uri", received, "an MLflow store that answers; nothing was deleted") from error
 
 
 def is_gone(uri: str) -> bool:
@@ -52,17 +52,13 @@ def forget(uri: str, run_ids: Sequence[str]) -> bool:
     """
     if not run_ids:
         return True
-    try:
+    with answering(uri, SOME_LEFT):
         api = client(uri)
         remove = _remover(api)
         for run_id in run_ids:
             # The run comes last: whoever is interrupted finds it again, and what is left of its artifacts by it.
             delete_artifacts(api.get_run(run_id).info.artifact_uri, uri)
             (remove or api.delete_run)(run_id)
-    except Exception as error:
-        received = f"{shown(uri)} ({reason(error)})"
-        allowed = "an MLflow store that lets runs be deleted; the same command goes on"
-        raise UserError("tracking.uri", received, allowed) from error
     return remove is not None
 
 

@@ -60,6 +60,7 @@ def log_model(uri: str, run_id: str, path: str, name: str, tags: Mapping[str, st
     from mlflow.environment_variables import MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING
     from mlflow.models import Model, infer_signature
 
+    keras.config.disable_interactive_logging()  # no progress bars of what MLflow predicts to see whether it can
     MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING.default = False  # names of this machine's secrets are none of the model's
 
     offered = json.loads(Path(path).with_suffix(EXAMPLE_SUFFIX).read_text(encoding="utf-8"))

@@ -76,7 +76,7 @@ class StudyModels:
 
     def tags(self, trial: int) -> Mapping[str, str]:
         """The tags of a trial's model, by which it is found."""
-        return {"sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
+        return {"sweep.kind": "trial", "sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
 
     @cached_property
     def _client(self) -> Any:
@@ -86,7 +86,11 @@ class StudyModels:
     def _experiments(self) -> list[str]:
         if self._given is not None:
             return self._given
-        found = self._pages(lambda page: self._client.search_experiments(max_results=_MOST, page_token=page))
+        from mlflow.entities import ViewType
+
+        found = self._pages(
+            lambda page: self._client.search_experiments(view_type=ViewType.ALL, max_results=_MOST, page_token=page)
+        )
         return [experiment.experiment_id for experiment in found]
 
     def _pages(self, search: Any) -> Iterator[Any]:

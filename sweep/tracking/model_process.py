@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -63,7 +63,7 @@ def log_models(
     folder: Path | None,
     lock: int | None = None,
     stopped: threading.Event | None = None,
-) -> Iterator[Answer]:
+) -> Generator[Answer]:
     """Logs models, one after another, in a process that ends with this one; says of each what became of it.
 
     After one that may be tried again, nothing more is said.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sweep.engine.errors import UserError
 from sweep.tracking.default_store import default_store
 from sweep.tracking.logged_models import versions_of
-from sweep.tracking.store import client, reason, shown
+from sweep.tracking.store import answering, client
 
 CANDIDATE = "candidate"
 """The alias of what `sweep export --register` registers."""
@@ -68,14 +68,9 @@ def register(
     """
     if not name.strip() or name.strip(".") == "" or _ILLEGAL.search(name):
         raise UserError("--register-as", repr(name), "a name without any of /:@%")
-    try:
-        with default_store(uri):  # on a database, MLflow looks for the model there and nowhere else
-            return _register(uri, model_id, name, alias, dict(tags or {}), description)
-    except UserError:
-        raise
-    except Exception as error:
-        received = f"{shown(uri)} ({reason(error)})"
-        raise UserError("tracking.uri", received, "an MLflow store that answers and has a model registry") from error
+    # On a database, MLflow looks for the model in its default store and nowhere else.
+    with answering(uri, "an MLflow store that answers and has a model registry"), default_store(uri):
+        return _register(uri, model_id, name, alias, dict(tags or {}), description)
 
 
 def _register(uri: str, model_id: str, name: str, alias: str, tags: dict[str, str], description: str) -> Version:

@@ -176,6 +176,17 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | IsADirectoryError)
 
 
+@contextmanager
+def answering(uri: str, allowed: str = "an MLflow store that answers") -> Iterator[None]:
+    """Turns whatever a store raises in a `with` block into the UserError that says so."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", allowed) from error
+
+
 def reason(error: BaseException) -> str:
     """An error of MLflow's in one line, without passwords."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
