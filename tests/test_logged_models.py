@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import optuna
+import psutil
 import pytest
 from application import Application
 from mlflow_server import mlflow_server
@@ -153,6 +154,24 @@ def test_only_the_leaders_model_is_there_and_its_run_is_as_it_was(planted: Plant
     assert planted.logger().finish()
     assert set(planted.logged()) == {3}
     assert not Path(model.artifact_location).parent.exists()
+
+
+def test_a_process_that_dies_is_said_and_what_it_left_is_logged_at_the_end(
+    planted: Planted, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted.add(1.0)
+    logger = planted.logger()
+    logger.look()
+    logger.look()
+    while not (children := psutil.Process().children()):
+        time.sleep(0.01)
+    (child,) = [child for child in children if "sweep.tracking.log_model" in child.cmdline()]
+    while child.nice() == 0:  # until its program has begun
+        time.sleep(0.01)
+    child.kill()
+    assert logger.finish()
+    assert set(planted.logged()) == {0}
+    assert "The model of trial 0 cannot be logged: its process ended with status -9" in caplog.text
 
 
 def test_which_models_are_wanted(study: optuna.Study) -> None:

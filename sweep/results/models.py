@@ -23,7 +23,7 @@ from sweep.engine.study import MODEL
 from sweep.results.front import front
 from sweep.results.leaderboard import ranked
 from sweep.tracking.logged_models import Logged, StudyModels
-from sweep.tracking.model_process import Answer, ModelJob, legal, log_models, only_one
+from sweep.tracking.model_process import Answer, ModelJob, log_models, model_name, only_one
 from sweep.tracking.store import reason
 
 if TYPE_CHECKING:
@@ -37,11 +37,16 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 POLICY = "log_model"
 """Study attribute: whose models are logged: "best", "all" or "none"."""
 
+STOP_SECONDS = 10.0
+"""How long to wait for the end of what was told to end at once."""
+
 AGAIN_SECONDS = 60.0
 """How long after a failure that may pass the next try is made, while trials run."""
 
 CLOSE_SECONDS = 20.0
 """How long at the end of a study to wait for the run of a trial to be closed."""
+
+_GIVEN = "MLflow is being given the model of %s"
 
 
 def wanted(study: optuna.Study, policy: str) -> dict[int, str]:
@@ -115,7 +120,7 @@ def log_each(
             yield number, Answer(error=f"{path} is gone")
     runs = models.complete_runs(there)
     jobs = {
-        number: ModelJob(models.uri, run_id, paths[number], legal(f"{models.study}-{number}"), models.tags(number))
+        number: ModelJob(models.uri, run_id, paths[number], model_name(f"{models.study}-{number}"), models.tags(number))
         for number, run_id in runs.items()
     }
     if jobs:
@@ -140,6 +145,7 @@ class ModelLogger:
         self._refused: set[int] = set()
         self._failure: str | None = None
         self._not_before = 0.0
+        self._closing = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -154,14 +160,15 @@ class ModelLogger:
     def finish(self) -> bool:
         """Waits until MLflow has what it should have, or it is plain that it will not; returns whether it has.
 
-        To be called when all trials have ended, and their runs are closed.
+        To be called when all trials have ended, and their runs are closed. What failed before is tried once more.
         """
-        left = self._wanted()
-        if left and left != self._settled and not self._stopped.is_set():
-            log.info("MLflow is being given the model of %s", _trials(left))
-        if self._thread is not None:
+        self._closing = True
+        if self._thread is not None and self._thread.is_alive():
+            log.info(_GIVEN, _trials(self._wanted()))
             self._thread.join()
         self._failure, deadline = None, time.monotonic() + CLOSE_SECONDS
+        if self._refused:
+            self._refused, self._settled = set(), {}
         while (left := self._wanted()) != self._settled and not self._failure and not self._stopped.is_set():
             began = time.monotonic()
             self._settle()
@@ -176,7 +183,7 @@ class ModelLogger:
         """Ends what is going on, at once; the next one to look finds what it has left."""
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def _wanted(self) -> dict[int, str]:
         return wanted(self._study, self._policy)
@@ -197,6 +204,7 @@ class ModelLogger:
                 if self._policy == "best" and paths.keys() <= ready:
                     self._remove(model for model in known if model.ready and model.trial not in paths)
         except Exception as error:
+            log.debug("What MLflow has of the models", exc_info=True)
             self._failed(reason(error))
             return
         if paths.keys() <= ready | self._refused:
@@ -205,6 +213,8 @@ class ModelLogger:
     def _log(self, missing: Mapping[int, str], lock: int | None) -> set[int]:
         """Logs models; returns the trials whose models were."""
         assert self._models is not None
+        if missing and self._closing:
+            log.info(_GIVEN, _trials(missing))
         logged = set()
         for number, answer in log_each(self._models, missing, self._folder, lock, self._stopped):
             if answer.model_id is not None:

@@ -114,13 +114,14 @@ def main() -> None:
             answer: dict[str, Any] = {"model_id": log_model(**job)}
             said = f"{answer['model_id']}, {time.perf_counter() - began:.1f} s"
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {reason(error)}", "passing": is_away(error)}
+            away = is_away(error)  # neither would the others be taken
+            answer = {"error": f"{type(error).__name__}: {reason(error)}", "passing": away, "last": away}
             said = shown(traceback.format_exc())
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job['path']}: {said}\n")
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        if answer.get("passing"):
-            return  # neither would the others be taken
+        if answer.get("last"):
+            return
 
 
 def _leave_with_parent() -> None:

@@ -50,12 +50,14 @@ class Answer:
     Attributes:
         model_id: MLflow's id of it, if it was logged.
         error: why it was not.
-        passing: whether that is no fault of the model's, so that another try is worth while.
+        passing: whether that is no fault of the model's: the store was away, or somebody wants no more.
+        last: whether nothing is said of the models after it.
     """
 
     model_id: str | None = None
     error: str = ""
     passing: bool = False
+    last: bool = False
 
 
 def log_models(
@@ -66,7 +68,7 @@ def log_models(
 ) -> Generator[Answer]:
     """Logs models, one after another, in a process that ends with this one; says of each what became of it.
 
-    After one that may be tried again, nothing more is said.
+    Of those after one at which the process died, or that the store was not there for, nothing is said.
 
     Args:
         jobs: what is to be logged.
@@ -96,7 +98,7 @@ def log_models(
                 for _ in jobs:
                     answer = _answer(process, stopped)
                     yield answer
-                    if answer.passing:
+                    if answer.last:
                         return
             finally:
                 process.kill()
@@ -108,12 +110,12 @@ def _answer(process: subprocess.Popen[bytes], stopped: threading.Event | None) -
     deadline = time.monotonic() + LIMIT_SECONDS
     while not wait([process.stdout.fileno()], _POLL_SECONDS):
         if stopped is not None and stopped.is_set():
-            return Answer(error="it was stopped", passing=True)
+            return Answer(error="it was stopped", passing=True, last=True)
         if time.monotonic() > deadline:
-            return Answer(error=f"it took longer than {LIMIT_SECONDS:g} s", passing=True)
+            return Answer(error=f"it took longer than {LIMIT_SECONDS:g} s", last=True)
     line = process.stdout.readline()
     if not line:
-        return Answer(error=f"its process ended with status {process.wait()}", passing=True)
+        return Answer(error=f"its process ended with status {process.wait()}", last=True)
     return Answer(**json.loads(line))
 
 
@@ -133,7 +135,7 @@ def only_one(folder: Path | None) -> Iterator[int | None]:
         yield file.fileno()
 
 
-def legal(name: str) -> str:
+def model_name(name: str) -> str:
     """A name that MLflow takes for a logged model."""
     return re.sub(r"""[/:.%"']""", "_", name)
 
