@@ -352,7 +352,7 @@ def test_ctrl_c_does_not_wait_for_a_model(program: Application) -> None:
     program.check_nothing_left()
 
 
-def test_a_kill_ends_the_process_that_logs_and_the_same_command_goes_on(program: Application) -> None:
+def test_a_kill_ends_the_process_that_logs_and_a_new_leader_takes_the_place_of_the_old(program: Application) -> None:
     killed = program.start(*COMMAND)
     deadline = time.monotonic() + 120
     while 1 not in statuses(program.folder):
@@ -371,6 +371,11 @@ def test_a_kill_ends_the_process_that_logs_and_the_same_command_goes_on(program:
     assert not (program.folder / "out/models.tmp").exists()
     best = program.study.best_trial.number
     assert f"/{best}/model.keras: {model.name}" in (program.folder / "out/models.log").read_text()
+
+    program.run(*COMMAND, "hydra.sweeper.n_trials=3", "hydra.sweeper.enqueue=[{x: 0.0}]")
+    assert statuses(program.folder) == [2], "the third trial leads"
+    (other,) = (program.folder / "mlruns/artifacts/1/models").iterdir()
+    assert f"/2/model.keras: {other.name}" in (program.folder / "out/models.log").read_text()
 
 
 def predict(uri: str, matrices: Any, status: int = 0) -> Any:

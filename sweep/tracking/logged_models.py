@@ -9,6 +9,7 @@ from typing import Any
 
 from sweep.tracking.forget import delete_artifacts
 from sweep.tracking.store import client
+from sweep.tracking.writer import source_tags
 
 STUDY_ID = "sweep.study_id"
 TRIAL = "sweep.trial"
@@ -76,7 +77,8 @@ class StudyModels:
 
     def tags(self, trial: int) -> Mapping[str, str]:
         """The tags of a trial's model, by which it is found."""
-        return {"sweep.kind": "trial", "sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
+        own = {"sweep.kind": "trial", "sweep.study": self.study, STUDY_ID: self.study_id, TRIAL: str(trial)}
+        return {**source_tags(), **own}
 
     @cached_property
     def _client(self) -> Any:
