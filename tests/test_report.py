@@ -146,7 +146,7 @@ def test_it_leaves_a_page_its_figures_and_its_tables(rich: Made) -> None:
     assert rich.report.page == folder / "report.html"
     assert rich.figures == set(PICTURES) - {"pareto_front", "scientific"}
     assert {path.stem for path in rich.report.tables} == {
-        *("leaderboard", "importance", "isolation", "regions", "best_of_n", "cost", "trials", "fixed")
+        *("leaderboard", "importance", "together", "isolation", "regions", "best_of_n", "cost", "trials", "fixed")
     }
     for path in rich.report.figures:
         assert path.parent == folder / "figures"
@@ -178,8 +178,8 @@ def test_the_answer_comes_first(rich: Made) -> None:
     assert f"({number(10 ** (-0.01 - best.values[0]), 3)} times the error of the best)" in text
     assert "best linear has -0.03" in text
     assert "baseline question has -0.2" in text
-    for sentence in rich.evidence.importances.sentences:  # type: ignore[union-attr]
-        assert sentence in text
+    (found,) = rich.evidence.importances
+    assert all(sentence in text for sentence in found.sentences)
 
 
 @pytest.mark.parametrize("name", sorted(set(PICTURES) - {"pareto_front", "scientific"}))
@@ -349,14 +349,23 @@ def test_all_trials_are_in_a_table_with_everything_that_is_known(rich: Made) -> 
     assert {row["state"] for row in rows} == {"complete", "pruned", "diverged", "failed"}
 
 
-def test_the_importance_table_is_what_importances_says(rich: Made) -> None:
-    found = rich.evidence.importances
-    assert found is not None
+def test_the_importance_tables_are_what_importances_says(rich: Made) -> None:
+    (found,) = rich.evidence.importances
     rows = rich.csv("importance")
     assert [row["parameter"] for row in rows] == [each.param for each in found.params]
-    assert [float(row["PED-ANOVA"]) for row in rows if row["PED-ANOVA"]] == [
-        each.ped_anova for each in found.params if each.ped_anova is not None
-    ]
+    for row, each in zip(rows, found.params, strict=True):
+        assert row["verdict"] == {True: "matters", False: "does not matter", None: "cannot tell"}[each.matters]
+        for name, value, interval in (
+            ("share", each.share, each.share_interval),
+            ("PED-ANOVA", each.ped_anova, each.ped_anova_interval),
+            ("fANOVA", each.fanova, each.fanova_interval),
+        ):
+            assert (float(row[name]), (float(row[f"{name} low"]), float(row[f"{name} high"]))) == (value, interval)
+    assert rows[0]["parameter"] == "optimizer.learning_rate"
+    assert rows[0]["verdict"] == "matters"
+    pairs = rich.csv("together")
+    assert [(row["parameter"], row["and"]) for row in pairs] == [each.params for each in found.together]
+    assert [float(row["share"]) for row in pairs] == [each.share for each in found.together]
 
 
 def test_what_was_fixed_is_told(rich: Made) -> None:
@@ -461,8 +470,11 @@ def test_several_objectives_have_a_front_instead_of_a_best(tmp_path: Path) -> No
     assert [int(row["trial"]) for row in both.csv("leaderboard")] == [trial.number for trial in front]
     assert [float(row["speed"]) for row in both.csv("leaderboard")] == [trial.values[1] for trial in front]
     assert f"{len(front)} are on the Pareto front" in both.page.text
-    assert {"pareto_front", "slices", "parallel_coordinates", "timeline"} == both.figures
-    assert both.evidence.importances is None
+    assert {"pareto_front", "importance", "slices", "parallel_coordinates", "timeline"} == both.figures
+    assert len(both.evidence.importances) == 2
+    rows = both.csv("importance")
+    assert [(row["objective"], row["parameter"]) for row in rows if row["verdict"] == "matters"]
+    assert {row["objective"] for row in rows} == {"error", "speed"}
     (axes,) = PICTURES["pareto_front"](both.evidence).figure.axes  # type: ignore[union-attr]
     assert " ".join(axes.get_xlabel().split()) == "error (lower is better, log scale)"
     assert " ".join(axes.get_ylabel().split()) == "speed (higher is better)"
@@ -619,6 +631,12 @@ def test_a_key_that_changed_nothing(study: optuna.Study, read: bool) -> None:
     found = warned(study)
     assert ("changed_nothing" in found) == (not read)
     assert read or "typo changed nothing: 12 pairs of trials" in found["changed_nothing"]
+
+
+def test_a_key_that_makes_no_difference_that_could_be_seen(study: optuna.Study) -> None:
+    space = {**ONE, "idle": FloatDistribution(0.0, 1.0)}
+    found = warned(some(study, 60, space, lambda params: params["x"]))
+    assert found["no_matter"] == "Over these ranges it makes no difference that could be seen: idle."
 
 
 @pytest.mark.parametrize(("failing", "expected"), [(1, False), (3, True)])

@@ -105,14 +105,20 @@ def legend(axes: Axes, **where: Any) -> None:
             text.set_parse_math(False)
 
 
-def shared_legend(figure: Figure, beside: bool = False) -> None:
-    """Explains the series of a figure that have a label, each once, outside: above all axes or `beside` them."""
+def shared_legend(figure: Figure, beside: bool = False, rows: bool = False) -> None:
+    """Explains the series of a figure that have a label, each once, outside of all axes.
+
+    Args:
+        figure: the figure.
+        beside: to the right of the axes instead of above them.
+        rows: each in a row of its own, as long texts want it.
+    """
     found: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if found:
-        where = {"loc": "outside right upper"} if beside else {"loc": "outside upper left", "ncols": 4}
+        where = {"loc": "outside right upper"} if beside else {"loc": "outside upper left", "ncols": 1 if rows else 4}
         made = figure.legend(list(found.values()), list(found), fontsize=9.0, frameon=False, **where)
         for text in made.get_texts():
             text.set_parse_math(False)

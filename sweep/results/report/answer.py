@@ -23,7 +23,7 @@ def answer(evidence: Evidence) -> list[str]:
         said.append(f"Compared with what the study was measured against: {'; '.join(compared)}.")
     if verdict := (evidence.attributes.get(CONFIRMED) or {}).get("verdict"):
         said.append(f"Confirmed with new seeds, on the test set: {verdict}")
-    said += evidence.importances.sentences if evidence.importances else ()
+    said += [" ".join(found.sentences) for found in evidence.importances]
     return said
 
 

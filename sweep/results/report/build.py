@@ -63,6 +63,7 @@ TABLES: Mapping[str, Callable[[Evidence], Table | None]] = {
     "confirmed": tables.confirmed,
     "scientific": tables.scientific,
     "importance": tables.importance,
+    "together": tables.together,
     "isolation": tables.isolation,
     "regions": tables.regions,
     "best_of_n": tables.best_of_n,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
-from scipy.stats import binom
 
 from sweep.engine.study import N_TRIALS, NOT_COMPARABLE, REPEAT_OF, is_feasible
 from sweep.results.leaderboard import number
@@ -77,7 +77,7 @@ def at_an_edge(evidence: Evidence) -> Iterator[Caveat]:
         for low in (True, False):
             end, share = axis.edge(low)
             there = [trial for trial in inside if end.holds(trial.params[axis.key])]
-            if top[0] in there and binom.sf(len(there) - 1, len(inside), share) < CHANCE:
+            if top[0] in there and _by_chance(len(there), len(inside), share) < CHANCE:
                 yield Caveat(
                     "edge",
                     f"{len(there)} of the best {len(inside)} trials, the best one among them, have {axis.name} at the "
@@ -124,14 +124,12 @@ def changed_nothing(evidence: Evidence) -> Iterator[Caveat]:
                 f"{axis.name} changed nothing: {pairs} pairs of trials that differ in it alone have the very same "
                 "value. Does anything read it?",
             )
-    if evidence.importances is None:
-        return
     names = {axis.key: axis.name for axis in evidence.axes}
-    idle = [names.get(each.param, each.param) for each in evidence.importances.params if each.matters is False]
+    verdicts = [{each.param: each.matters for each in found.params} for found in evidence.importances]
+    idle = [name for key, name in names.items() if verdicts and all(known.get(key) is False for known in verdicts)]
     if idle:
-        yield Caveat(
-            "no_matter", f"Over these ranges it makes no difference that could be seen: {', '.join(idle)}.", False
-        )
+        words = f"Over these ranges it makes no difference that could be seen: {', '.join(idle)}."
+        yield Caveat("no_matter", words, serious=False)
 
 
 def failures(evidence: Evidence) -> Iterator[Caveat]:
@@ -224,6 +222,13 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Caveat]], ...] = (
     held_still,
     unfinished,
 )
+
+
+def _by_chance(there: int, trials: int, share: float) -> float:
+    """The probability that at least so many of these trials are there, if each is with a probability of `share`."""
+    return sum(
+        math.comb(trials, count) * share**count * (1 - share) ** (trials - count) for count in range(there, trials + 1)
+    )
 
 
 def _twins(evidence: Evidence, axis: Axis) -> tuple[int, int]:

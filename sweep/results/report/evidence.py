@@ -41,7 +41,7 @@ class Evidence:
         measured: the trials with a result to compare, best first: complete, feasible, finite, not told by another.
         axes: the search space.
         references: what the trials are compared with.
-        importances: what matters, with one objective and enough trials to ask.
+        importances: what matters for each objective; empty if nothing varies or has a result.
         roles: what is said of scientific parameters, if the study has any.
     """
 
@@ -51,7 +51,7 @@ class Evidence:
     measured: tuple[FrozenTrial, ...]
     axes: tuple[Axis, ...]
     references: tuple[Reference, ...]
-    importances: Importances | None
+    importances: tuple[Importances, ...]
     roles: Answer | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,8 +64,8 @@ class Evidence:
         measured = tuple(ranked(study))
         axes = axes_of(begun)
         compared = references(study, measured, objectives)
-        asked = len(objectives) == 1 and len(measured) > 1 and any(axis.varies for axis in axes)
-        found = importances(study) if asked else None
+        asked = objectives if measured and any(axis.varies for axis in axes) else ()
+        found = tuple(importances(study, objective=objective.index) for objective in asked)
         return cls(study, objectives, begun, measured, axes, compared, found, answer(study), study.user_attrs)
 
     @property
@@ -107,7 +107,9 @@ class Evidence:
     @cached_property
     def ordered(self) -> tuple[Axis, ...]:
         """The axes that vary, those that matter most first."""
-        weights = {each.param: each.ped_anova or 0.0 for each in self.importances.params} if self.importances else {}
+        weights: dict[str, float] = {}
+        for each in (each for found in self.importances for each in found.params):
+            weights[each.param] = max(weights.get(each.param, 0.0), each.share or 0.0)
         return tuple(sorted((a for a in self.axes if a.varies), key=lambda axis: -weights.get(axis.key, 0.0)))
 
     def scale(self, index: int = 0, pruned: bool = False) -> Scale:

@@ -10,6 +10,9 @@ from typing import Any
 
 from sweep.results.leaderboard import number
 
+MOST = 500
+"""How many rows of a table that is unfolded the page has."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -53,10 +56,15 @@ class Table:
         """The columns that hold numbers alone, which stand to the right."""
         return frozenset(at for at in range(len(self.columns)) if all(_is_number(row[at]) for row in self.rows))
 
+    @property
+    def left_out(self) -> int:
+        """How many rows the file has and the page has not: thousands would make it slow."""
+        return max(0, len(self.rows) - max(MOST, self.first or 0)) if self.first is not None else 0
+
     def texts(self, first: bool) -> list[list[str]]:
         """The rows that the page shows at once (`first`), or unfolded."""
         limit = len(self.rows) if self.first is None else self.first
-        rows: Sequence[tuple[Any, ...]] = self.rows[:limit] if first else self.rows[limit:]
+        rows: Sequence[tuple[Any, ...]] = self.rows[:limit] if first else self.rows[limit:MOST]
         columns = self.columns[: self.shown]
         return [[self._text(name, cell) for name, cell in zip(columns, row, strict=False)] for row in rows]
 

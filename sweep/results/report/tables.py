@@ -36,6 +36,8 @@ CONFIRMATION = {
 }
 """What is shown of a confirmation, with the headings."""
 
+NOTHING = (None, None)
+
 FIRST = 15
 """How many trials the leaderboard shows at once."""
 
@@ -104,16 +106,34 @@ def scientific(evidence: Evidence) -> Table | None:
 
 
 def importance(evidence: Evidence) -> Table | None:
-    """Both measures with their intervals, and what can be said."""
-    if evidence.importances is None:
-        return None
-    rows = []
-    for each in evidence.importances.params:
-        low, high = each.ped_anova_interval or (None, None)
-        least, most = each.fanova_interval or (None, None)
-        rows.append((each.param, each.ped_anova, low, high, each.fanova, least, most, VERDICTS[each.matters]))
-    columns = ("parameter", "PED-ANOVA", "low", "high", "fANOVA", "low", "high", "verdict")
-    return Table("Importance", columns, tuple(rows), "Low and high are the ends of 95% intervals.")
+    """All measures with their intervals, and what can be said."""
+    rows = [
+        (
+            *((objective.name,) if evidence.several else ()),
+            each.param,
+            VERDICTS[each.matters],
+            *(each.share, *(each.share_interval or NOTHING)),
+            *(each.ped_anova, *(each.ped_anova_interval or NOTHING)),
+            *(each.fanova, *(each.fanova_interval or NOTHING)),
+        )
+        for objective, found in zip(evidence.objectives, evidence.importances, strict=False)
+        for each in found.params
+    ]
+    measures = [f"{name}{end}" for name in ("share", "PED-ANOVA", "fANOVA") for end in ("", " low", " high")]
+    columns = (*(("objective",) if evidence.several else ()), "parameter", "verdict", *measures)
+    caption = "Low and high are the ends of 95% intervals."
+    return Table("Importance", columns, tuple(rows), caption) if rows else None
+
+
+def together(evidence: Evidence) -> Table | None:
+    """What every two parameters do together, beyond what each does alone."""
+    rows = [
+        (objective.name, *each.params, VERDICTS[each.matters], each.share, *each.share_interval)
+        for objective, found in zip(evidence.objectives, evidence.importances, strict=False)
+        for each in found.together
+    ]
+    columns = ("objective", "parameter", "and", "verdict", "share", "share low", "share high")
+    return Table("What two parameters do together", columns, tuple(rows), first=0) if rows else None
 
 
 def isolation(evidence: Evidence) -> Table | None:

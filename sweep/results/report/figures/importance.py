@@ -1,62 +1,69 @@
-"""How much each parameter matters, by both measures, with their intervals."""
+"""How much each parameter matters, by every measure, with its interval."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from sweep.results.figure_style import BLACK, BLUE, ORANGE, label, new_figure, shared_legend
+import numpy as np
+from matplotlib.axes import Axes
+
+from sweep.results.figure_style import BLACK, BLUE, ORANGE, SKY, label, shared_legend
+from sweep.results.importance import Importance
 from sweep.results.report.axis import cut
 from sweep.results.report.evidence import Evidence
-from sweep.results.report.picture import Picture
+from sweep.results.report.picture import Picture, panels
 
 VERDICTS = {True: "matters", False: "does not matter", None: "cannot tell"}
+
+MEASURES = (
+    ("share", "share of the variation over the search space, on which the verdict rests", BLUE, ""),
+    ("ped_anova", "PED-ANOVA: what sets the best trials apart", ORANGE, "///"),
+    ("fanova", "fANOVA: variance of a random forest, of each parameter alone", SKY, "..."),
+)
+"""Fields of `Importance` that are drawn, what they are, and their colours and hatches."""
+
 MOST = 20
 
 
 def importance(evidence: Evidence) -> Picture | None:
-    """A pair of bars for each parameter."""
-    if evidence.importances is None or not evidence.importances.params:
+    """Bars for each parameter; of several objectives a panel each."""
+    known = [
+        (objective, [each for each in found.params if each.share is not None][:MOST])
+        for objective, found in zip(evidence.objectives, evidence.importances, strict=False)
+    ]
+    known = [(objective, params) for objective, params in known if params]
+    if not known:
         return None
-    params = evidence.importances.params[:MOST]
+    figure, every = panels(len(known), height=1.2 + 0.6 * max(len(params) for _, params in known), columns=1)
     names = {axis.key: axis.name for axis in evidence.axes}
-    figure, ((axes,),) = new_figure(width=7.5, height=1.4 + 0.52 * len(params))
-    measures = (
-        (
-            "PED-ANOVA (what sets the best trials apart)",
-            BLUE,
-            "",
-            -0.18,
-            [(p.ped_anova, p.ped_anova_interval) for p in params],
-        ),
-        (
-            "fANOVA (share of the variance over all trials)",
-            ORANGE,
-            "///",
-            0.18,
-            [(p.fanova, p.fanova_interval) for p in params],
-        ),
-    )
-    for words, color, hatch, offset, values in measures:
-        known = [(row, value, interval) for row, (value, interval) in enumerate(values) if value is not None]
-        if not known:
-            continue
-        rows = np.array([row for row, _, _ in known]) + offset
-        bars = [value for _, value, _ in known]
-        axes.barh(rows, bars, height=0.34, color=color, hatch=hatch, edgecolor="white", label=words)
-        ends = [(value, interval) for _, value, interval in known]
-        reach = [[max(0.0, v - i[0]), max(0.0, i[1] - v)] if i else [0.0, 0.0] for v, i in ends]
-        axes.errorbar(bars, rows, xerr=np.array(reach).T, fmt="none", ecolor=BLACK, capsize=3, linewidth=1)
-    for row, each in enumerate(params):
-        axes.text(1.02, row, VERDICTS[each.matters], transform=axes.get_yaxis_transform(), fontsize=9, va="center")
-    axes.set_yticks(range(len(params)), [cut(names.get(each.param, each.param), 30) for each in params])
-    axes.set_ylim(len(params) - 0.4, -0.6)
-    axes.set_xlim(left=0)
-    axes.grid(visible=False, axis="y")
-    label(axes, "importance (share of the total; lines: 95% interval)", "parameter (name)")
-    shared_legend(figure)
+    for (objective, params), axes in zip(known, every, strict=True):
+        for index, (field, words, color, hatch) in enumerate(MEASURES):
+            _bars(axes, params, field, 0.27 * (index - 1), label=words, color=color, hatch=hatch)
+        for row, each in enumerate(params):
+            axes.text(1.02, row, VERDICTS[each.matters], transform=axes.get_yaxis_transform(), fontsize=9, va="center")
+        axes.set_yticks(range(len(params)), [cut(names.get(each.param, each.param), 30) for each in params])
+        axes.set_ylim(len(params) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.grid(visible=False, axis="y")
+        title = objective.name if evidence.several else ""
+        label(axes, "importance (share of the total; lines: 95% interval)", "parameter (name)", title)
+    shared_legend(figure, rows=True)
     return Picture(
         "How much each parameter matters",
-        "Two measures that ask different questions. Intervals are over bootstrap resamples of the trials; the verdict "
-        "at the right is what holds in spite of them.",
+        "Three measures that ask different questions. The share counts what a parameter does alone and with others, so "
+        "shares may sum to more than 1; its interval is what the trials allow, however they were chosen. The other two "
+        "are Optuna's, with bootstrap intervals, and sum to 1.",
         figure,
     )
+
+
+def _bars(axes: Axes, params: list[Importance], field: str, offset: float, **look: Any) -> None:
+    found = [(row, getattr(each, field), getattr(each, f"{field}_interval")) for row, each in enumerate(params)]
+    found = [(row, value, interval) for row, value, interval in found if value is not None]
+    if not found:
+        return
+    rows = np.array([row for row, _, _ in found]) + offset
+    values = [value for _, value, _ in found]
+    axes.barh(rows, values, height=0.26, edgecolor="white", **look)
+    reach = [[max(0.0, v - i[0]), max(0.0, i[1] - v)] if i else [0.0, 0.0] for _, v, i in found]
+    axes.errorbar(values, rows, xerr=np.array(reach).T, fmt="none", ecolor=BLACK, capsize=2.5, linewidth=1)

@@ -22,13 +22,15 @@ FINE = 60
 NEAR = float(np.exp(-2))
 """How much weight of trials nearby a mean needs: that of one trial two widths away."""
 
+MOST = 3
+
 LEAST = 8
 """How many trials a plane needs."""
 
 
 def pairs(evidence: Evidence) -> Picture | None:
-    """The planes of the three parameters that matter most."""
-    found = [pair for pair in combinations(evidence.ordered[:3], 2) if len(having(evidence.measured, *pair)) >= LEAST]
+    """The planes of three pairs of parameters."""
+    found = [pair for pair in _chosen(evidence) if len(having(evidence.measured, *pair)) >= LEAST][:MOST]
     if not found or evidence.several:
         return None
     scale = evidence.scale()
@@ -49,6 +51,15 @@ def pairs(evidence: Evidence) -> Picture | None:
         "matters in the same way everywhere; slanted ones that the two have to be chosen together.",
         figure,
     )
+
+
+def _chosen(evidence: Evidence) -> list[tuple[Axis, Axis]]:
+    """Two parameters that are certain to do something together first, then those that matter most."""
+    axes = {axis.key: axis for axis in evidence.ordered}
+    together = [each.params for found in evidence.importances for each in found.together if each.matters]
+    most = [(one.key, other.key) for one, other in combinations(evidence.ordered[:3], 2)]
+    chosen = {frozenset(pair): pair for pair in (*together, *most)}
+    return [(axes[one], axes[other]) for one, other in chosen.values() if one in axes and other in axes]
 
 
 def _plane(evidence: Evidence, scale: Scale, across: Axis, upwards: Axis, axes: Axes) -> Any:
