@@ -109,7 +109,7 @@ def test_what_needs_keras_and_mlflow_is_a_process_or_called_where_both_are_loade
         "import sweep.engine.sweeper, sweep.engine.agent, sweep.engine.process, sweep.tracking, sweep.tracking.store",
         "import sweep.results.leaderboard, sweep.results.progress, sweep.results.export, sweep.results.summary",
         "import hydra_plugins.sweep_optuna.sweeper",
-        "import sweep.results.report.build, sweep.results.attach, sweep.tracking.files",
+        "import sweep.results.importance, sweep.results.report.build, sweep.results.attach, sweep.tracking.files",
         "import sweep.recompose, sweep.results.confirm, sweep.results.ablate",
         "import sweep.results.catalogue, sweep.results.delete, sweep.tracking.forget",
         "import sweep.results.models, sweep.results.register, sweep.tracking.log_model, sweep.tracking.run_model",

@@ -69,10 +69,7 @@ def _peds(observed: Observations, rows: Rows) -> Mapping[str, float]:
     names = [axis.name for axis in observed.axes]
     trials = [observed.trials[row] for row in rows]
     return _shares(
-        PedAnovaImportanceEvaluator(target_quantile=max(MOST = 200
-"""Trials that a forest is fitted to; of more, as many at random. A thousand would take half a minute."""
-
-BEST, FEWEST_BEST / len(rows))),
+        PedAnovaImportanceEvaluator(target_quantile=max(BEST, FEWEST_BEST / len(rows))),
         {axis.name: axis.distribution for axis in observed.axes},
         [{name: trial.params[name] for name in names if name in trial.params} for trial in trials],
         observed.badness[rows],

@@ -12,7 +12,8 @@ account for more than 2% of the variation; that it does not; that one accounts f
 neither, these trials cannot tell.
 
 A share is one of the search space, each parameter drawn as its distribution says: a narrower range has another answer.
-It is also one of the objective as it is, not of its logarithm, but for what is far out at the bad end.
+It is also one of the objective as it is, but for what is far out at the bad end, unless that is a positive error over
+magnitudes, of which it is the logarithm.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def importances(study: optuna.Study, seed: int = 0, objective: int = 0) -> Impor
     params = _params(observed, variation, ped_anova(observed, seed), fanova(observed, seed))
     together = _together(observed, variation)
     more_than = _more_than(observed, variation, params)
-    name = objective_names(study)[objective]
+    name = f"{'the logarithm of ' if observed.logarithmic else ''}{objective_names(study)[objective]}"
     said = sentences.findings(params, together, more_than, _interval(variation.rest), name, NEGLIGIBLE)
     return Importances(params, together, more_than, (*basis, *said), trials, observed.diverged)
 
