@@ -144,7 +144,6 @@ def test_a_process_writes_nothing_secret_by_itself(
     config = OmegaConf.create({"a": "x hunter2", "b": ["hunter2", "${a}"], "c": "???", "n": 1})
     factory = logging.getLogRecordFactory()
     with redacted_outputs(streams=True):
-        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "root": {"level": "INFO"}})
         handler = logging.StreamHandler(sys.stdout)
         log = logging.getLogger("a name")
         log.addHandler(handler)
