@@ -205,7 +205,7 @@ def _layout(height: int) -> dict[str, Any]:
         "paper_bgcolor": "white",
         "colorway": [BLUE],
         "hoverlabel": {"align": "left"},
-        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "y": -0.27, "yanchor": "top"},
     }
 
 
