@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.address import bare
 from sweep.engine.redact import redacted
 from sweep.tracking.spool import Event, Spool
 from sweep.tracking.store import Store, is_away, reason, shown
@@ -338,7 +339,7 @@ def new_spool(
         parent: id of the run that all runs of the tracker are nested under, or None.
         tags: tags of every run.
     """
-    where = {"uri": store.uri, "experiment": store.experiment, "experiment_id": store.experiment_id}
+    where = {"uri": bare(store.uri), "experiment": store.experiment, "experiment_id": store.experiment_id}
     return Spool(folder, {"store": where, "parent": parent, "tags": {**source_tags(), **(tags or {})}})
 
 
