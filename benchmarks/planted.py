@@ -1,9 +1,9 @@
 """Whether what is said of a study is true, on objectives whose truth is planted.
 
 `python -m benchmarks.planted [STUDIES]`: 100 studies of 64 trials, or as many as asked for, of each of two objectives,
-with and without noise, by each of three samplers, and what `sweep.results.importance` says of each. Six
-parameters: four that matter (a learning rate's bowl, a depth's slope, a choice and a wave) and two that do nothing.
-Prints how often it is right, beside what Optuna's own measures put first. Runs in as many processes as it has cores.
+with and without noise, by each of three samplers, and what `sweep.results.importance` says of each. Of six parameters,
+four matter (a learning rate's bowl, a depth's slope, a choice and a wave), and two do nothing. Prints how often what is
+said is right, beside what Optuna's own measures put first. Runs in as many processes as it has cores.
 """
 
 from __future__ import annotations
