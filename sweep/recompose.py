@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -54,7 +55,7 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
             )
     check_idle(study)
     version.setbase(preflight.VERSION_BASE)
-    with preflight.hydra_of(said["config_path"], said["config_dir"]) as hydra:
+    with _argv(said["argv"]), preflight.hydra_of(said["config_path"], said["config_dir"]) as hydra:
         lines = [*said["overrides"], *overrides, written("study.name", entry.name)]
         try:
             config = hydra.compose_config(
@@ -69,6 +70,16 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
         sweeper.setup(HydraContext(hydra.config_loader, Callbacks(config)), task, config)
         home = entry.home or paths.study(entry.name)
         yield Recomposed(study, home, config, settings, space.fixed, hydra.config_loader, sweeper)
+
+
+@contextmanager
+def _argv(argv: Sequence[str]) -> Iterator[None]:
+    """Lets what reads the command that this process was started with read the study's: its trials are run as those."""
+    before, sys.argv = sys.argv, list(argv)
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _settings(config: DictConfig, study: optuna.Study, url: str | None) -> DictConfig:

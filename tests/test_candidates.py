@@ -112,7 +112,7 @@ def test_what_the_command_said_is_kept_without_passwords(compose: Any, monkeypat
         config.hydra.overrides.task = [f"storage.url='{url}'", "model.depth=range(1,9)"]
         said = command(config)
         assert (said["config_name"], said["config_path"]) == ("config", "pkg://conf")
-        assert said["overrides"][-2:] == ["storage.url='postgresql://me@host/db'", "model.depth=range(1,9)"]
+        assert said["overrides"][-2:] == ["storage.url='postgresql://***@host/db'", "model.depth=range(1,9)"]
         assert said["argv"] == ["sweep run", "-m", "storage.url=postgresql://me@host/db"]
         assert again.study.user_attrs[COMMAND]["argv"] == ["sweep run"]
 
