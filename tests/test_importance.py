@@ -14,8 +14,6 @@ from sweep.results.evaluators import fanova
 from sweep.results.importance import importances
 from sweep.results.observations import Axis, observe
 
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # QMC's
-
 X = FloatDistribution(0, 1)
 CHOICE = CategoricalDistribution(["[-1,1]", "[-2,2]", None, "relu"])
 

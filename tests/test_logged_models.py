@@ -75,7 +75,7 @@ class Planted:
             for file in (self.saved, self.saved.with_suffix(".example.json")):
                 shutil.copy(file, folder)
             attributes["model"] = str(folder / "model.keras")
-        tracker = self.parent.tracker()
+        tracker = self.parent.tracker(self.home)
         tracker.begin(number, f"planted {number}", {"x": "1"}, folder=folder)
         for step in (10, 20, 30):
             tracker.write(number, "metrics", {"values": {"val/rmse": values[0] + step}, "step": step})

@@ -197,7 +197,7 @@ def test_what_was_sent_before_a_kill_and_not_remembered_is_there_once(open_exper
     points, statuses = history(store)
     assert statuses == {0: "FINISHED", 1: "KILLED" if written else "RUNNING"}, "all of it was sent"
     (path,) = spools(tmp_path)
-    tracker = take_over(path, store)
+    tracker = take_over(path)
     assert tracker.waiting == (3 if written else 25)
     assert tracker.close() == (1 if written else 0)  # the constraint came after the end of its trial
     assert history(store) == (points, statuses)

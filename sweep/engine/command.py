@@ -15,6 +15,7 @@ from typing import Any
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
+from sweep.engine.redact import redacted
 from sweep.paths import ROOT_VARIABLE, checkout
 from sweep.tracking.store import shown
 
@@ -48,7 +49,7 @@ class Command:
     @classmethod
     def this(cls) -> Command:
         """The command that this process was started with."""
-        return cls(tuple(_program()), tuple(sys.argv[1:]), str(Path.cwd()))
+        return cls(tuple(_program()), tuple(redacted(sys.argv[1:])), str(Path.cwd()))
 
     @property
     def sources(self) -> tuple[str, ...]:
