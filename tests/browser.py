@@ -91,6 +91,7 @@ def browser() -> Iterator[Browser]:
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         opened = webdriver.Chrome(options=options, service=Service(driver))
+        opened.set_script_timeout(PATIENCE)
         try:
             yield Browser(opened)
         finally:
