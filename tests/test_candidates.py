@@ -106,14 +106,14 @@ def test_a_study_that_runs_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_the_command_said_is_kept_without_passwords(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql://me:secret@host/db"
-    monkeypatch.setattr("sys.argv", ["sweep run", "-m", f"storage.url={url}"])
     with study_of(Path(compose().paths.root)) as again:
+        monkeypatch.setattr("sys.argv", ["sweep run", "-m", f"storage.url={url}"])
         config = again.config.copy()
         config.hydra.overrides.task = [f"storage.url='{url}'", "model.depth=range(1,9)"]
         said = command(config)
         assert (said["config_name"], said["config_path"]) == ("config", "pkg://conf")
         assert said["overrides"][-2:] == ["storage.url='postgresql://***@host/db'", "model.depth=range(1,9)"]
-        assert said["argv"] == ["sweep run", "-m", "storage.url=postgresql://me@host/db"]
+        assert said["argv"] == ["sweep run", "-m", "storage.url=postgresql://***@host/db"]
         assert again.study.user_attrs[COMMAND]["argv"] == ["sweep run"]
 
 
