@@ -228,7 +228,7 @@ def test_every_kind_of_parameter_is_measured_alike(study, fill):
     )
     found = importances(fill(study, value, count=96, **space))
     assert all(importance.matters for importance in found.params)
-    # Values of [0, 1] that are drawn evenly: k of them have the variance (k + 1) / 12 / (k - 1), infinitely many 1 / 12.
+    # Values of [0, 1] that are drawn evenly: k have the variance (k + 1) / 12 / (k - 1), infinitely many 1 / 12.
     variances = {"even": 1 / 12, "log": 1 / 12, "int": 17 / 12 / 15, "list": 5 / 12 / 3}
     truth = {name: variance / sum(variances.values()) for name, variance in variances.items()}
     assert {each.param: each.share for each in found.params} == pytest.approx(truth, abs=0.05)
