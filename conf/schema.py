@@ -49,6 +49,14 @@ class Direction(Enum):
     maximize = "maximize"
 
 
+class LogModel(Enum):
+    """Whose models are logged to MLflow: that of the trial which leads its study, those of all, or none."""
+
+    best = "best"
+    all = "all"
+    none = "none"
+
+
 class Decay(Enum):
     """How the learning rate goes from its peak to the end of training."""
 
@@ -205,10 +213,11 @@ class ObjectiveConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where MLflow keeps runs (`uri`; null tracks nothing) and under which of its experiments."""
+    """Where MLflow keeps runs (`uri`; null tracks nothing), under which of its experiments, and whose models."""
 
     uri: str | None = None
     experiment: str = "sweep"
+    log_model: LogModel = LogModel.best
 
 
 @dataclass

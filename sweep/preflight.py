@@ -6,7 +6,6 @@ make no sense. So the configuration is composed once here, checked, and only the
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import dataclasses
@@ -27,15 +26,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema  # noqa: F401 - registers the schemas
 from sweep import guard, metrics
+from sweep.engine.address import STORAGE, TRACKING, keep
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
 from sweep.engine.literals import text_of
 from sweep.engine.study import NOT_COMPARABLE
-from sweep.tracking.store import absolute
+from sweep.tracking.store import absolute, open_store
 from sweep.training import checkpoint
 
 CONFIG_PATH = "pkg://conf"
 CONFIG_NAME = "config"
+VERSION_BASE = "1.3"
+"""Of Hydra: how it behaves, whichever version is installed."""
+
+TOGETHER = ("schedule", "data.determinant")
+"""Rooms of the configuration whose keys only make sense together."""
 
 
 def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
@@ -54,7 +59,7 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     """
     options = get_args_parser().parse_args(arguments)
     tells = options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion
-    with _hydra(options) as hydra:
+    with hydra_of(options.config_path, options.config_dir) as hydra:
         name = options.config_name or CONFIG_NAME
         mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
         try:
@@ -88,20 +93,28 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
-        absolute(config.tracking.uri)  # raises if MLflow has no such store
+        uri = keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
+        if mode == RunMode.RUN and uri.startswith(("http://", "https://")):  # a study sees to it before it begins
+            open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
+    if config.storage.url is not None:
+        keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
     return trapped
 
 
 @contextlib.contextmanager
-def _hydra(options: argparse.Namespace) -> Iterator[Hydra]:
-    """Hydra, as `hydra.main` would make it for these options."""
-    search_path = create_automatic_config_search_path(None, None, options.config_path or CONFIG_PATH)
-    if options.config_dir is not None:
-        folder = Path(options.config_dir).absolute()
+def hydra_of(config_path: str | None, config_dir: str | None) -> Iterator[Hydra]:
+    """Hydra, as `hydra.main` would make it for these options.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    search_path = create_automatic_config_search_path(None, None, config_path or CONFIG_PATH)
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
         if not folder.is_dir():
-            raise UserError("--config-dir", options.config_dir, "a folder that exists")
+            raise UserError("--config-dir", config_dir, "a folder that exists")
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:

@@ -131,7 +131,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Made:
     overrides = ["+experiment=question"]
     told = {"facts": {"parameters": 270, "flops_per_sample": 500}, "metrics": {"val/rmse": 2.0}}
     for value in (-0.15, -0.2):
-        planted.add(sibling, None, value, enqueued={"baseline": "question", "overrides": overrides}, **told)
+        planted.add(sibling, None, value, configuration={"name": "question", "overrides": overrides}, **told)
     return made(study, folder)
 
 
@@ -781,7 +781,8 @@ def test_the_command_says_if_the_store_does_not_answer(
 ) -> None:
     uri = f"http://127.0.0.1:{unused_port}" if there == "a server" else f"sqlite:///{tmp_path}/gone.db"
     kept.set_user_attr("tracking_uri", uri)
-    kept.set_user_attr("page", "/experiments/1/runs/abc")
+    kept.set_user_attr("id", "an-id")
+    kept.set_user_attr("parent", {"experiment": ["sweep", "1"], "run_id": "abc"})
     said = sweep(tmp_path, "kept", "--output", str(tmp_path / "elsewhere"))
     assert (tmp_path / "elsewhere/report.html").exists()
     assert f"It is not on the study's page in MLflow. tracking.uri: got {uri}" in said.stderr

@@ -13,11 +13,12 @@ from sweep.engine.samplers import SAMPLERS
 
 @dataclass
 class TrackingSettings:
-    """Where MLflow keeps the study's runs: nowhere unless `uri` is set."""
+    """Where MLflow keeps the study's runs (nowhere unless `uri` is set), and which models: "best", "all" or "none"."""
 
     uri: str | None = None
     experiment: str = "sweep"
     artifacts: str = "mlruns/artifacts"
+    log_model: Any = "best"
 
 
 @dataclass

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import optuna
 
-from sweep.engine.parent import TRACKING_URI
-from sweep.engine.storage import with_password
-from sweep.tracking.store import TRACKING_VARIABLE
+from sweep.engine.parent import known_run
 
 
 def attach(study: optuna.Study, files: Iterable[tuple[Path, str]]) -> bool:
@@ -22,10 +20,10 @@ def attach(study: optuna.Study, files: Iterable[tuple[Path, str]]) -> bool:
     Raises:
         UserError: if the store does not answer, or has the run no more.
     """
-    uri, page = study.user_attrs.get(TRACKING_URI), study.user_attrs.get("page")
-    if not uri or not page:
+    run = known_run(study)
+    if run is None:
         return False
     from sweep.tracking.files import add_files
 
-    add_files(with_password(str(uri), TRACKING_VARIABLE), str(page).rpartition("/")[2], files)
+    add_files(run.store.uri, run.run_id, files)
     return True

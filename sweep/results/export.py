@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
+from sweep.engine.redact import HIDDEN
 from sweep.engine.study import REPEAT_OF
 from sweep.paths import checkout
 from sweep.results import origin
@@ -49,7 +50,7 @@ def export(
             was not exported from this study.
     """
     path = _path(study, destination, study.study_name if name is None else name)
-    _write(study, {path: _choose(study, rank, trial, metric)})
+    _write(study, {path: choose(study, rank, trial, metric)})
     return path
 
 
@@ -125,7 +126,7 @@ def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
     for path, trial in chosen.items():
         deleted = [text for text in trial.user_attrs.get("overrides", []) if text.startswith("~")]
         run = " ".join([command(path), *map(shlex.quote, deleted)])
-        texts[path] = origin.header(study, trial, runs.get(trial.number), run) + _body(study, trial)
+        texts[path] = origin.header(study, trial, runs.get(trial.number), run) + _marked(_body(study, trial))
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -133,7 +134,8 @@ def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
         fresh.replace(path)
 
 
-def _choose(study: optuna.Study, rank: int, trial: int | None, metric: str | None) -> FrozenTrial:
+def choose(study: optuna.Study, rank: int = 1, trial: int | None = None, metric: str | None = None) -> FrozenTrial:
+    """The trial that is exported; see `export`."""
     if trial is not None:
         trials = study.get_trials(deepcopy=False)
         if not 0 <= trial < len(trials):
@@ -173,6 +175,11 @@ def _body(study: optuna.Study, trial: FrozenTrial) -> str:
         expects = expectation(trial, study.study_name, objective_names(study)[0], values)
         parts += [{EXPECTS: expects}] if expects else []
     return "\n".join(yaml.dump(part, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) for part in parts)
+
+
+def _marked(body: str) -> str:
+    """A configuration that says so if it lacks what was secret."""
+    return f"# {HIDDEN} stands for what was secret, and is to be filled in.\n\n{body}" if HIDDEN in body else body
 
 
 def _read(path: Path, trial: FrozenTrial) -> dict[str, Any]:

@@ -11,11 +11,10 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.engine.made_with import MADE_WITH
-from sweep.engine.storage import with_password
+from sweep.engine.parent import TRACKING_URI
 from sweep.engine.study import NOT_COMPARABLE
 from sweep.results.front import objective_names
 from sweep.results.leaderboard import number
-from sweep.tracking.store import TRACKING_VARIABLE
 
 CONFIRMED = "confirmed"
 """Study attribute: what `sweep confirm` has found."""
@@ -36,12 +35,12 @@ def header(study: optuna.Study, trial: FrozenTrial, run_id: str | None, command:
 
 def run_ids(study: optuna.Study, trials: Sequence[int]) -> Mapping[int, str]:
     """The ids of the MLflow runs of trials, by number, as far as the study is tracked and MLflow answers."""
-    uri = study.user_attrs.get("tracking_uri")
+    uri = study.user_attrs.get(TRACKING_URI)
     if uri is None:
         return {}
     from sweep.tracking.find import trial_runs
 
-    return trial_runs(with_password(uri, TRACKING_VARIABLE), study.user_attrs["id"], trials)
+    return trial_runs(uri, study.user_attrs["id"], trials)
 
 
 def _lines(study: optuna.Study, trial: FrozenTrial, run_id: str | None) -> Iterator[str]:

@@ -21,8 +21,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.engine.names import short_names
 from sweep.engine.study import is_feasible
-from sweep.results.leaderboard import counts_line, number, point, short_names
+from sweep.results.leaderboard import counts_line, number, point
 from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")

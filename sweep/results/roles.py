@@ -27,7 +27,6 @@ from rich.table import Table
 from sweep.engine.roles import ROLES
 from sweep.engine.study import REPEAT_OF, attempts
 from sweep.results.leaderboard import number, objective_name, ranked
-from sweep.results.progress import params_line
 
 PARTS = 6
 """Into how many parts a range of numbers is cut, equal ones on its scale."""
@@ -116,28 +115,29 @@ def answer(study: optuna.Study) -> Answer | None:
 
 def table(study: optuna.Study, said: Answer) -> Table:
     """What a study says about its scientific parameters, as a table; beneath it, what was held still."""
-    held = f"Held still, so that all this holds for these values alone: {params_line(said.fixed)}" if said.fixed else ""
+    held = ", ".join(f"{key}={_text(value)}" for key, value in said.fixed.items())
     board = Table(
         title=f"{study.study_name}: {objective_name(study)} of each value at its best setting of the others",
-        caption=held or None,
+        caption=f"Holds for what was held still: {held}" if held else None,
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         show_edge=False,
     )
-    for heading, justify in (("", "left"), ("value", "left"), ("trials", "right"), ("best", "right")):
-        board.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    board.add_column("of equally many", justify="right")
-    board.add_column("at", overflow="fold")
+    board.add_column("")
+    board.add_column("value")
+    for heading in ("trials", "best", "by trial", "best of", "equally many (95%)"):
+        board.add_column(heading, justify="right")
     for comparison in said.comparisons:
-        board.add_section()
-        name = f"{comparison.key}\nbest of {comparison.draws}" if comparison.draws else comparison.key
         for index, value in enumerate(comparison.values):
             board.add_row(
-                escape(name) if index == 0 else "",
+                escape(comparison.key) if index == 0 else "",
                 escape(value.label),
                 str(value.trials),
                 "" if value.best is None else number(value.best),
+                "" if value.trial is None else str(value.trial),
+                str(comparison.draws) if value.middle is not None else "",
                 _interval(value),
-                escape(params_line(value.setting)),
+                end_section=index == len(comparison.values) - 1,
             )
     return board
 
@@ -207,5 +207,5 @@ def _text(choice: Any) -> str:
 
 def _interval(value: Value) -> str:
     if value.middle is None or value.low is None or value.high is None:
-        return "too few"
-    return f"{number(value.middle)} ({number(value.low, 3)} to {number(value.high, 3)})"
+        return "too few trials"
+    return f"{number(value.middle, 3)} ({number(value.low, 3)} to {number(value.high, 3)})"

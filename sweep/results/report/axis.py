@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from sweep.results.leaderboard import number, short_names
+from sweep.engine.names import short_names
+from sweep.results.leaderboard import number
 
 BUCKETS = 6
 """Into how many parts a range of numbers is cut."""

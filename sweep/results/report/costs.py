@@ -18,7 +18,10 @@ KNOWN = {
 }
 """Costs that come first, with what they are in words and their axis' label."""
 
-NOT_COSTS = ("best_step", "seconds", "seconds_to_best", "went_on_from_step", "diverged_at")
+NOT_COSTS = (
+    *("best_step", "steps", "steps_per_second", "samples_per_second"),
+    *("seconds", "seconds_to_best", "went_on_from_step", "diverged_at"),
+)
 """Numbers that trials tell of themselves that are no price of what they reached, or the same as their time."""
 
 MOST = 4

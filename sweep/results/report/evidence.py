@@ -23,6 +23,9 @@ from sweep.results.roles import Answer, answer
 TOP = 0.1
 """Which share of the trials is called the top."""
 
+COST = "cost/"
+"""Begins the name of a metric that says what a trial took."""
+
 PANELS = 12
 """How many parameters a figure shows, those that matter most first; tables have all."""
 
@@ -143,9 +146,10 @@ def diverged(trial: FrozenTrial) -> bool:
 
 
 def facts(trial: FrozenTrial) -> Mapping[str, Any]:
-    """What a trial has said about itself."""
-    found: Mapping[str, Any] = trial.user_attrs.get("facts", {})
-    return found
+    """What a trial has said about itself: its facts, and under their bare names the metrics cost/…."""
+    metrics: Mapping[str, float] = trial.user_attrs.get("metrics", {})
+    costs = {name.removeprefix(COST): value for name, value in metrics.items() if name.startswith(COST)}
+    return {**costs, **trial.user_attrs.get("facts", {})}
 
 
 def coordinates(axis: Axis, trials: Sequence[FrozenTrial]) -> list[float]:

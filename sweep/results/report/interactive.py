@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from sweep.engine.names import short_names
 from sweep.results.figure_style import BLACK, BLUE, RED, SERIES
-from sweep.results.leaderboard import number, short_names
+from sweep.results.leaderboard import number
 from sweep.results.report.axis import LINE, Axis, text
 from sweep.results.report.evidence import Evidence, having
 from sweep.results.report.objective import Scale

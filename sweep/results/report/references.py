@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.engine.baselines import SUFFIX
-from sweep.engine.study import BASELINE, ENQUEUED, load_study
+from sweep.engine.study import CONFIGURATION, ENQUEUED, load_study
+from sweep.engine.works import split
 from sweep.results.leaderboard import ranked
 from sweep.results.report.objective import Objective
 
@@ -48,10 +48,10 @@ def references(
     """
     found = _without_training(measured, objectives)
     for trial in _baselines(study):
-        name = str(trial.user_attrs[ENQUEUED][BASELINE])
+        name = str(trial.user_attrs[CONFIGURATION]["name"])
         found.append(Reference(name, "baseline", tuple(trial.values), trial.user_attrs.get("metrics", {}), trial))
     for trial in sorted(measured, key=lambda trial: trial.number):
-        if ENQUEUED in trial.user_attrs and BASELINE not in trial.user_attrs[ENQUEUED]:
+        if ENQUEUED in trial.user_attrs:
             metrics = trial.user_attrs.get("metrics", {})
             found.append(Reference(f"trial {trial.number}", "enqueued", tuple(trial.values), metrics, trial))
     return tuple(found)
@@ -75,14 +75,14 @@ def _without_training(measured: Sequence[FrozenTrial], objectives: Sequence[Obje
 
 def _baselines(study: optuna.Study) -> list[FrozenTrial]:
     """The best trial of each baseline, best first."""
-    if study.study_name.endswith(SUFFIX):
+    if split(study.study_name)[1]:
         return []
     try:
-        sibling = load_study(study._storage, study.study_name + SUFFIX)
+        sibling = load_study(study._storage, f"{study.study_name}.baselines")
     except KeyError:  # it has none, or they have not begun
         return []
     best: dict[str, FrozenTrial] = {}
     for trial in ranked(sibling):
-        if name := trial.user_attrs.get(ENQUEUED, {}).get(BASELINE):
-            best.setdefault(str(name), trial)
+        if asked := trial.user_attrs.get(CONFIGURATION):
+            best.setdefault(str(asked["name"]), trial)
     return list(best.values())
