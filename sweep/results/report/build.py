@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import optuna
+from threadpoolctl import threadpool_limits
 
 from sweep.results.report import interactive, tables
 from sweep.results.report.answer import answer
@@ -100,7 +101,8 @@ def make_report(study: optuna.Study, folder: Path) -> Report:
         study: any study, also one that is running, or of which no trial is complete.
         folder: gets report.html, figures/ and tables/.
     """
-    evidence = Evidence.of(study)
+    with threadpool_limits(1):  # its matrices are small: two threads take twice as long as one, where cores are busy
+        evidence = Evidence.of(study)
     drawn, moving, listed = _made(PICTURES, evidence), _made(MOVING, evidence), _made(TABLES, evidence)
     _clear(folder)
     figures = {name: picture.save(folder / "figures" / f"{name}.png") for name, picture in drawn.items()}
