@@ -245,21 +245,41 @@ def sweep(root: Path, *arguments: str, status: int = 0) -> str:
 
 
 @dataclass
-class Trapped:
+class Ran:
+    """A study over the grid, and what its command said."""
+
     root: Path
+    name: str
     output: str
 
-    def study(self, name: str) -> optuna.Study:
-        return load_study(open_storage(None, self.root / "mlruns/studies" / name), name)
+    @property
+    def study(self) -> optuna.Study:
+        return load_study(open_storage(None, self.root / "mlruns/studies" / self.name), self.name)
+
+    @property
+    def by_scale(self) -> tuple[list[float], list[float]]:
+        trials = self.study.trials
+        return [trial.params["data.target_scale"] for trial in trials], [float(trial.value) for trial in trials]
+
+    @property
+    def status(self) -> Any:
+        return json.loads(sweep(self.root, "status", self.name, "--json"))
+
+
+def grid(root: Path, name: str, *arguments: str) -> Ran:
+    return Ran(root, name, sweep(root, "run", *GRID, f"study.name={name}", *arguments))
 
 
 @pytest.fixture(scope="module")
-def trapped(tmp_path_factory: pytest.TempPathFactory) -> Trapped:
-    """The same grid over the target scale twice: by the training loss, with --force, and by the default objective."""
-    root = tmp_path_factory.mktemp("trapped")
-    output = sweep(root, "run", *GRID, "study.name=trap", "objective.metric=train/loss", "--force")
-    sweep(root, "run", *GRID, "study.name=honest")
-    return Trapped(root, output)
+def trap(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Judged by the training loss, with --force."""
+    return grid(tmp_path_factory.mktemp("trap"), "trap", "objective.metric=train/loss", "--force")
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The same, judged by the default objective."""
+    return grid(tmp_path_factory.mktemp("honest"), "honest")
 
 
 REASON = "train/loss, which shrinks without anything being learnt: data.target_scale changes from trial to trial"
@@ -271,37 +291,39 @@ def test_without_force_the_trap_is_refused_and_nothing_is_created(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def scales(study: optuna.Study) -> tuple[list[float], list[float]]:
-    return [trial.params["data.target_scale"] for trial in study.trials], [float(trial.value) for trial in study.trials]
+def test_the_training_loss_chooses_the_largest_scale(trap: Ran) -> None:
+    assert trap.study.best_params["data.target_scale"] == 64
+    assert spearmanr(*trap.by_scale).statistic == pytest.approx(-1)
 
 
-def test_the_training_loss_chooses_the_largest_scale_and_the_default_objective_does_not(trapped: Trapped) -> None:
-    trap, honest = trapped.study("trap"), trapped.study("honest")
-    assert trap.best_params["data.target_scale"] == 64
-    assert spearmanr(*scales(trap)).statistic == pytest.approx(-1)
-    assert honest.best_params["data.target_scale"] != 64
-    assert spearmanr(*scales(honest)).statistic > -0.9
+def test_the_default_objective_does_not_choose_a_scale_for_its_size(honest: Ran) -> None:
+    assert honest.study.best_params["data.target_scale"] != 64
+    assert spearmanr(*honest.by_scale).statistic > -0.9
 
 
-def test_a_forced_study_is_marked_and_one_that_compares_is_not(trapped: Trapped, tmp_path: Path) -> None:
-    for name, marked in (("trap", True), ("honest", False)):
-        study = trapped.study(name)
-        assert study.user_attrs.get("not_comparable", "").startswith(REASON) == marked
-        results = OmegaConf.load(trapped.root / "mlruns/studies" / name / "optimization_results.yaml")
-        assert results.get("not_comparable", "").startswith(REASON) == marked
-        text = export(study, tmp_path / "conf").read_text()
-        assert (f"# Not comparable: {REASON}" in text) == marked
-    assert "Its trials are not comparable: train/loss" in trapped.output
-    assert "Not comparable: train/loss" in trapped.output
-    seen = {one["name"]: one["not_comparable"] for one in json.loads(sweep(trapped.root, "status", "--json"))}
-    assert seen["trap"].startswith(REASON)
-    assert seen["honest"] is None
+def test_what_a_forced_study_writes_is_marked(trap: Ran, tmp_path: Path) -> None:
+    assert trap.study.user_attrs["not_comparable"].startswith(REASON)
+    results = OmegaConf.load(trap.root / "mlruns/studies/trap/optimization_results.yaml")
+    assert results.not_comparable.startswith(REASON)
+    assert f"# Not comparable: {REASON}" in export(trap.study, tmp_path / "conf").read_text()
+    assert "Its trials are not comparable: train/loss" in trap.output
+    assert "Not comparable: train/loss" in trap.output
+    assert trap.status["not_comparable"].startswith(REASON)
+    assert "Not comparable: train/loss" in sweep(trap.root, "status", "trap")
 
 
-def test_the_mark_stays_when_the_study_goes_on_as_one_that_compares(trapped: Trapped) -> None:
-    output = sweep(trapped.root, "run", *GRID, "study.name=trap", "hydra.sweeper.if_changed=go_on")
+def test_nothing_that_a_study_writes_is_marked_which_compares(honest: Ran, tmp_path: Path) -> None:
+    assert "not_comparable" not in honest.study.user_attrs
+    assert "omparable" not in (honest.root / "mlruns/studies/honest/optimization_results.yaml").read_text()
+    assert "omparable" not in export(honest.study, tmp_path / "conf").read_text()
+    assert "omparable" not in honest.output
+    assert honest.status["not_comparable"] is None
+
+
+def test_the_mark_stays_when_the_study_goes_on_as_one_that_compares(trap: Ran) -> None:
+    output = grid(trap.root, "trap", "hydra.sweeper.if_changed=go_on").output
     assert "Not comparable: train/loss" in output
-    assert trapped.study("trap").user_attrs["not_comparable"].startswith(REASON)
+    assert trap.study.user_attrs["not_comparable"].startswith(REASON)
 
 
 def test_baselines_and_all_runs_bear_the_mark(application: Application) -> None:

@@ -168,7 +168,7 @@ class StudySweeper:
             models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
             try:
                 self._run_baselines(work, running, page)
-                self._run(work, running, page.run if page else None, models, lambda _: ())
+                self._run(work, running, page.run if page else None, models)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
                 models.stop()
@@ -232,11 +232,16 @@ class StudySweeper:
             return self._begin(itertools.chain([further], candidates), while_it_runs)
         return work, Running(study, supervisor)
 
-    def _run(self, work: Work, running: Running, parent: StudyRun | None, models: ModelLogger, more: More) -> None:
-        """Runs what a study has left to run, and what it is to run as it goes."""
+    def _run(
+        self, work: Work, running: Running, parent: StudyRun | None, models: ModelLogger, more: More | None = None
+    ) -> None:
+        """Runs what a study has left to run; of one without a budget, what it is to run as it goes."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
         before = len(study.get_trials(deepcopy=False))
-        supervisor.add_more = lambda: studies.top_up(study, work.n_trials, work.points, more(study))
+        if more is None:
+            studies.top_up(study, work.n_trials, work.points)
+        else:
+            supervisor.add_more = lambda: studies.top_up(study, None, configurations=more(study))
         supervisor.look_after()
         added = len(study.get_trials(deepcopy=False)) - before
         for key, setting in {"objective": "objective", "slots": "n_jobs", studies.MAX_RETRIES: "max_retries"}.items():

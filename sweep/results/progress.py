@@ -159,7 +159,7 @@ class Progress:
 def _slots(seen: Snapshot) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     agents = list(dict.fromkeys(row.agent for row in seen.rows))
-    for heading in ("slot", "trial", "step", seen.objective, "steps/s", "time"):
+    for heading in ("slot", "trial", "step", "reported", "steps/s", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     taken = {(row.agent, row.slot): row for row in seen.rows}
     for index, agent in enumerate(agents):
