@@ -94,7 +94,7 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
         uri = keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
-        if mode == RunMode.RUN and uri.startswith(("http://", "https://")):  # a study sees to it before it begins
+        if uri.startswith(("http://", "https://")):
             open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     if config.storage.url is not None:
         keep(config.storage.url, STORAGE)

@@ -81,7 +81,7 @@ class Application:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == status, output
         return output
 
@@ -94,7 +94,7 @@ class Application:
 
     def until(self, states: Callable[[dict[str, int]], bool]) -> None:
         """Waits for the study to get there."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not ((self.folder / "out/study.journal").exists() and self._seen(states)):
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -83,7 +83,7 @@ def sync(folder: Path, status: int = 0) -> str:
         text=True,
         cwd=folder,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == status, done.stdout
     return done.stdout
@@ -131,7 +131,7 @@ def test_a_server_that_is_back_gets_every_point_once(server: TrackingServer, tra
     tracked.until(lambda states: states.get("COMPLETE", 0) >= 12)
     server.start()
     (tracked.folder / "open").touch()
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "is away" in output
     assert "answers again" in output
@@ -142,7 +142,7 @@ def test_a_server_that_stays_away_gets_it_by_sync(server: TrackingServer, tracke
     process = tracked.start(*command(server, 8, seconds=0.6))
     tracked.until(lambda states: states.get("COMPLETE", 0) >= 2)
     server.kill()
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert tracked.states() == {"COMPLETE": 8}
     waiting = re.search(r"([\d,]+) events wait for MLflow at .* `sweep sync (.*)` writes them", output)

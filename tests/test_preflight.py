@@ -77,6 +77,8 @@ def sweep(root: Path, *arguments: str, **environment: str) -> "subprocess.Comple
         (["objective.metric=val/rsme"], ["objective.metric", "did you mean val/rmse?"]),
         (["objective.metric=val/r2"], ["objective.direction", "maximize"]),
         (["tracking.log_model=bets"], ["tracking.log_model", "'bets'", "best, all, none"]),
+        (["tracking.uri=http://127.0.0.1:1"], ["tracking.uri", "127.0.0.1:1 (Connection refused)", "that answers"]),
+        (["-m", "study=quickstart", "tracking.uri=http://127.0.0.1:1"], ["(Connection refused)", "that answers"]),
         (["tracking.uri=somewhere"], ["tracking.uri", "somewhere", "sqlite:///"]),
         (["model.width=64,128"], ["model.width", "-m"]),
         (["model.width=[1"], ["[1"]),
