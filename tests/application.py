@@ -81,7 +81,7 @@ class Application:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == status, output
         return output
 

@@ -35,6 +35,9 @@ from sweep.tracking.registry import CHAMPION, register
 from sweep.tracking.runs import study_run
 from sweep.tracking.store import Store, client, open_store
 
+pytestmark = pytest.mark.timeout(600)
+"""A process that loads Keras and MLflow takes 8 s of processor time, which a busy machine may not have for minutes."""
+
 EXAMPLE = np.random.default_rng(0).uniform(-2, 2, (3, 2, 2)).astype(np.float32)
 
 
@@ -166,7 +169,7 @@ def test_a_process_that_dies_is_said_and_what_it_left_is_logged_at_the_end(
     while not (children := psutil.Process().children()):
         time.sleep(0.01)
     (child,) = [child for child in children if "sweep.tracking.log_model" in child.cmdline()]
-    while child.nice() == 0:  # until its program has begun
+    while child.nice() == psutil.Process().nice():  # until its program has begun
         time.sleep(0.01)
     child.kill()
     assert logger.finish()
@@ -354,7 +357,7 @@ def test_ctrl_c_does_not_wait_for_a_model(program: Application) -> None:
 
 def test_a_kill_ends_the_process_that_logs_and_a_new_leader_takes_the_place_of_the_old(program: Application) -> None:
     killed = program.start(*COMMAND)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while 1 not in statuses(program.folder):
         assert time.monotonic() < deadline
         assert killed.poll() is None
