@@ -166,11 +166,11 @@ def test_a_process_that_dies_is_said_and_what_it_left_is_logged_at_the_end(
     logger = planted.logger()
     logger.look()
     logger.look()
-    while not (children := psutil.Process().children()):
+    child = None
+    while child is None or child.nice() == psutil.Process().nice():  # until its program has begun
         time.sleep(0.01)
-    (child,) = [child for child in children if "sweep.tracking.log_model" in child.cmdline()]
-    while child.nice() == psutil.Process().nice():  # until its program has begun
-        time.sleep(0.01)
+        found = [each for each in psutil.Process().children() if "sweep.tracking.log_model" in each.cmdline()]
+        child = found[0] if found else None
     child.kill()
     assert logger.finish()
     assert set(planted.logged()) == {0}
