@@ -24,6 +24,7 @@ from optuna.trial import create_trial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
+from sweep.engine.parent import PARENT
 from sweep.engine.storage import open_storage, remember
 from sweep.engine.trial import Trial
 from sweep.paths import Paths
@@ -31,6 +32,7 @@ from sweep.results import delete as deletes
 from sweep.results.catalogue import find
 from sweep.results.models import POLICY, ModelLogger, catch_up, study_models, wanted
 from sweep.results.register import check_model, register_trial
+from sweep.results.sync import sync
 from sweep.tracking.registry import CHAMPION, register
 from sweep.tracking.runs import study_run
 from sweep.tracking.store import Store, client, open_store
@@ -67,6 +69,8 @@ class Planted:
         remember(self.home, None)
         self.study.set_user_attr("tracking_uri", store.uri)
         self.parent = study_run(store, "planted", self.study.user_attrs["id"], {})
+        known = {"experiment": [store.experiment, store.experiment_id], "run_id": self.parent.run_id}
+        self.study.set_user_attr(PARENT, known)
 
     def add(self, *values: float, model: bool = True, state: str = "COMPLETE") -> int:
         """Adds a trial; returns its number."""
@@ -288,7 +292,9 @@ def test_a_server_that_goes_away_and_comes_back(
     with mlflow_server(tmp_path / "server", unused_port):
         assert register_trial(planted.study, planted.study.trials[1], planted.home).new
         assert set(planted.logged()) == {0, 1}
-        assert catch_up(planted.study, planted.home)
+        assert list(sync(planted.paths, "planted")) == [
+            "Study planted: nothing waits, and its runs are as they should be."
+        ]
         (model,) = planted.logged().values()
         assert model.tags["sweep.trial"] == "1"
         assert len(list((tmp_path / "server/artifacts").rglob("MLmodel"))) == 1, "the overtaken one's files are gone"
