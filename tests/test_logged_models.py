@@ -24,6 +24,7 @@ from optuna.trial import create_trial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
+from sweep.engine.parent import PARENT
 from sweep.engine.storage import open_storage, remember
 from sweep.engine.trial import Trial
 from sweep.paths import Paths
@@ -31,9 +32,13 @@ from sweep.results import delete as deletes
 from sweep.results.catalogue import find
 from sweep.results.models import POLICY, ModelLogger, catch_up, study_models, wanted
 from sweep.results.register import check_model, register_trial
+from sweep.results.sync import sync
 from sweep.tracking.registry import CHAMPION, register
 from sweep.tracking.runs import study_run
 from sweep.tracking.store import Store, client, open_store
+
+pytestmark = pytest.mark.timeout(600)
+"""A process that loads Keras and MLflow takes 8 s of processor time, which a busy machine may not have for minutes."""
 
 EXAMPLE = np.random.default_rng(0).uniform(-2, 2, (3, 2, 2)).astype(np.float32)
 
@@ -64,6 +69,8 @@ class Planted:
         remember(self.home, None)
         self.study.set_user_attr("tracking_uri", store.uri)
         self.parent = study_run(store, "planted", self.study.user_attrs["id"], {})
+        known = {"experiment": [store.experiment, store.experiment_id], "run_id": self.parent.run_id}
+        self.study.set_user_attr(PARENT, known)
 
     def add(self, *values: float, model: bool = True, state: str = "COMPLETE") -> int:
         """Adds a trial; returns its number."""
@@ -163,11 +170,11 @@ def test_a_process_that_dies_is_said_and_what_it_left_is_logged_at_the_end(
     logger = planted.logger()
     logger.look()
     logger.look()
-    while not (children := psutil.Process().children()):
+    child = None
+    while child is None or child.nice() == psutil.Process().nice():  # until its program has begun
         time.sleep(0.01)
-    (child,) = [child for child in children if "sweep.tracking.log_model" in child.cmdline()]
-    while child.nice() == 0:  # until its program has begun
-        time.sleep(0.01)
+        found = [each for each in psutil.Process().children() if "sweep.tracking.log_model" in each.cmdline()]
+        child = found[0] if found else None
     child.kill()
     assert logger.finish()
     assert set(planted.logged()) == {0}
@@ -285,7 +292,9 @@ def test_a_server_that_goes_away_and_comes_back(
     with mlflow_server(tmp_path / "server", unused_port):
         assert register_trial(planted.study, planted.study.trials[1], planted.home).new
         assert set(planted.logged()) == {0, 1}
-        assert catch_up(planted.study, planted.home)
+        assert list(sync(planted.paths, "planted")) == [
+            "Study planted: nothing waits, and its runs are as they should be."
+        ]
         (model,) = planted.logged().values()
         assert model.tags["sweep.trial"] == "1"
         assert len(list((tmp_path / "server/artifacts").rglob("MLmodel"))) == 1, "the overtaken one's files are gone"
@@ -354,7 +363,7 @@ def test_ctrl_c_does_not_wait_for_a_model(program: Application) -> None:
 
 def test_a_kill_ends_the_process_that_logs_and_a_new_leader_takes_the_place_of_the_old(program: Application) -> None:
     killed = program.start(*COMMAND)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while 1 not in statuses(program.folder):
         assert time.monotonic() < deadline
         assert killed.poll() is None

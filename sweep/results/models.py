@@ -23,7 +23,7 @@ from sweep.engine.study import MODEL
 from sweep.results.front import front
 from sweep.results.leaderboard import ranked
 from sweep.tracking.logged_models import Logged, StudyModels
-from sweep.tracking.model_process import Answer, ModelJob, log_models, model_name, only_one
+from sweep.tracking.model_process import NICE, Answer, ModelJob, log_models, model_name, only_one
 from sweep.tracking.store import reason
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def log_each(
     folder: Path | None,
     lock: int | None,
     stopped: threading.Event | None = None,
+    nice: int = 0,
 ) -> Iterator[tuple[int, Answer]]:
     """Logs the models of complete trials, one after another, in a process of its own; says what became of each.
 
@@ -108,6 +109,7 @@ def log_each(
         folder: the study's folder, if this machine has it.
         lock: the descriptor of `only_one`, which has to be held.
         stopped: from when on nobody waits for a further one.
+        nice: how much everybody else comes before the process.
     """
     there = {}
     for number, path in paths.items():
@@ -121,7 +123,7 @@ def log_each(
         for number, run_id in runs.items()
     }
     if jobs:
-        with contextlib.closing(log_models(list(jobs.values()), folder, lock, stopped)) as answers:
+        with contextlib.closing(log_models(list(jobs.values()), folder, lock, stopped, nice)) as answers:
             yield from zip(jobs, answers, strict=False)
 
 
@@ -213,7 +215,8 @@ class ModelLogger:
         if missing and self._closing:
             log.info(_GIVEN, _trials(missing))
         logged = set()
-        for number, answer in log_each(self._models, missing, self._folder, lock, self._stopped):
+        nice = 0 if self._closing else NICE  # while trials run, they come first
+        for number, answer in log_each(self._models, missing, self._folder, lock, self._stopped, nice):
             if answer.model_id is not None:
                 logged.add(number)
                 self._failure = None

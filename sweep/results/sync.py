@@ -1,4 +1,4 @@
-"""`sweep sync`: what waits for MLflow is written, and its runs are made to agree with their studies."""
+"""`sweep sync`: what waits for MLflow is written, and its runs and models are made to agree with their studies."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from sweep.paths import Paths
 from sweep.results import leaderboard
 from sweep.results.catalogue import Entry, entries, find
 from sweep.results.curves import Curves
+from sweep.results.models import catch_up
 from sweep.results.reconcile import reconcile
 from sweep.results.running import runner
+from sweep.tracking.model_process import LOG
 from sweep.tracking.runs import status
 from sweep.tracking.spool import Event, Spool, look, spools, waiting
 from sweep.tracking.store import shown
@@ -120,7 +122,16 @@ def _sync_study(entry: Entry) -> str:
         page.close(math.inf)
         if page.waiting:
             raise _away(page.away or shown(run.store.uri), who, page.waiting)
-        return _said(who, before - page.waiting - page.lost, page.lost, page.refusal, closed, made)
+        said = _said(who, before - page.waiting - page.lost, page.lost, page.refusal, closed, made)
+        return said + "".join(_models(study, home) for study in studies)
+
+
+def _models(study: optuna.Study, home: Path) -> str:
+    """Logs the models of a study that MLflow lacks; returns what there is to say, which is nothing if it has them."""
+    folder = Entry(study.study_name, home, None).folder
+    if catch_up(study, folder):
+        return ""
+    return f" MLflow has not got every model of {study.study_name}: see {folder}/{LOG}."
 
 
 def _family(entry: Entry) -> Iterator[optuna.Study]:

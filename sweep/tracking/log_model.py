@@ -1,4 +1,4 @@
-"""Logs saved models to MLflow: `log_model`, and a process that does it, `python -m sweep.tracking.log_model`.
+"""Logs saved models to MLflow: `log_model`, and a process that does it, `python -m sweep.tracking.log_model NICE`.
 
 Trials load Keras and no MLflow, sweeper and agents MLflow and no Keras. This is the one place that needs both, so it is
 a short process of its own, which costs no trial its memory or its GPU. It reads one line of JSON, what is to be logged
@@ -26,9 +26,6 @@ from sweep.engine.trial import EXAMPLE_SUFFIX
 from sweep.tracking.default_store import default_store
 from sweep.tracking.logged_models import remove
 from sweep.tracking.store import client, is_away, load_mlflow, reason, shown
-
-NICE = 10
-"""How much a trial comes before this process."""
 
 PINNED = ("tensorflow", "keras", "numpy")
 """What a model needs to be loaded, in the versions that are installed here."""
@@ -105,7 +102,7 @@ def main() -> None:
     """Reads what is to be logged, logs it, and says what became of each."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is none of the answers
-    os.nice(NICE)
+    os.nice(int(sys.argv[1]))
     jobs = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     for job in jobs:

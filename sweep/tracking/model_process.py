@@ -25,6 +25,9 @@ LOG = "models.log"
 LIMIT_SECONDS = 600.0
 """How long it may take until the first model is logged, and then for each further one, before it is killed."""
 
+NICE = 10
+"""How much trials that run come before the process."""
+
 _POLL_SECONDS = 0.2
 _LOCK = "models.lock"
 _SCRATCH = "models.tmp"
@@ -65,6 +68,7 @@ def log_models(
     folder: Path | None,
     lock: int | None = None,
     stopped: threading.Event | None = None,
+    nice: int = 0,
 ) -> Generator[Answer]:
     """Logs models, one after another, in a process that ends with this one; says of each what became of it.
 
@@ -75,12 +79,13 @@ def log_models(
         folder: whose `models.log` takes what the process prints, and where its temporary files are; None is nowhere.
         lock: a descriptor that the process keeps open, too, as that of a lock.
         stopped: from when on nobody waits for the process.
+        nice: how much everybody else comes before it.
     """
     paths = [path or str(Path.cwd()) for path in sys.path]
     env = {**os.environ, **_ALONE, **dict.fromkeys(_THREADS, "1"), "PYTHONPATH": os.pathsep.join(paths)}
     with _scratch(folder) as scratch, (folder / LOG if folder else Path(os.devnull)).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sweep.tracking.log_model"],  # -P: nothing that lies about is imported
+            [sys.executable, "-P", "-m", "sweep.tracking.log_model", str(nice)],  # -P: no module that lies about
             env={**env, "TMPDIR": scratch},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
