@@ -33,6 +33,9 @@ LEADERBOARD = "leaderboard.csv"
 STATE = "sweep.state"
 """Tag of a study's run: running, finished, stopped, interrupted or failed."""
 
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
+"""MLflow's status of a study's run, by the state that the study ended in."""
+
 
 class Story:
     """Tells a study's page what there is to say.
@@ -82,7 +85,7 @@ class Story:
             self._describe()
 
     def end(self, state: str, runs: Mapping[int, str]) -> None:
-        """Writes what a study has come to.
+        """Writes what a study has come to, and ends its run.
 
         Args:
             state: finished, stopped, interrupted or failed.
@@ -91,8 +94,8 @@ class Story:
         path = self._folder / LEADERBOARD
         path.write_text(trials_csv(self._study, runs), encoding="utf-8")
         self.page.attach(path)
-        self.page.tags({STATE: state})
         self._describe()
+        end_page(self.page, state)
 
     def _describe(self) -> None:
         self._when = time.monotonic()
@@ -110,3 +113,9 @@ class Story:
             text = OmegaConf.to_yaml(OmegaConf.create(content))
             (self._folder / name).write_text(shown(text), encoding="utf-8")
         return [self._folder / name for name in files]
+
+
+def end_page(page: StudyPage, state: str) -> None:
+    """Ends a study's run: it is finished, stopped, interrupted or failed."""
+    page.tags({STATE: state})
+    page.end(_STATUS[state])
