@@ -75,6 +75,7 @@ def test_the_rules_see_what_they_forbid() -> None:
         ("sweep.engine.study.", ("sweep.tracking", "sweep.results", "sweep.engine.agent", "sweep.engine.process")),
         ("sweep.engine.process.", ("sweep.tracking", "sweep.results", "sweep.engine.study", "optuna")),
         ("sweep.engine.agent.", ("sweep.results", "sweep.engine.sweeper")),
+        ("sweep.engine.mirror.", ("sweep.results", "sweep.engine.sweeper")),
     ],
 )
 def test_no_arrow_goes_up(inside: str, forbidden: tuple[str, ...]) -> None:
@@ -108,6 +109,8 @@ def test_what_needs_keras_and_mlflow_is_a_process_or_called_where_both_are_loade
         "import sweep.training.checkpoint, sweep.training.refine",
         "import sweep.engine.sweeper, sweep.engine.agent, sweep.engine.process, sweep.tracking, sweep.tracking.store",
         "import sweep.results.leaderboard, sweep.results.progress, sweep.results.export, sweep.results.summary",
+        "import sweep.tracking.system, sweep.tracking.provenance, sweep.tracking.note, sweep.tracking.inputs",
+        "import sweep.results.story, sweep.engine.mirror, sweep.engine.command",
         "import hydra_plugins.sweep_optuna.sweeper",
         "import sweep.results.importance, sweep.results.report.build, sweep.results.attach, sweep.tracking.files",
         "import sweep.recompose, sweep.results.confirm, sweep.results.ablate",

@@ -191,13 +191,14 @@ def test_a_run_alone_that_was_killed_is_written_and_closed(paths: Paths, store: 
     place = ("http://127.0.0.1:1", store.experiment, store.experiment_id)
     subprocess.run([sys.executable, "-c", program, *place, str(folder)], check=False, timeout=60)
     assert waiting(folder) == 3  # its begin, its description, its metrics
-    with pytest.raises(UserError, match="nothing is lost: 4 events of run 2026-01-01/12-00-00 wait on"):
+    with pytest.raises(UserError, match="nothing is lost: 5 events of run 2026-01-01/12-00-00 wait on"):
         sync(paths)
     bring_back(paths, store)
-    assert sync(paths) == ["Run 2026-01-01/12-00-00: 4 events written."]
+    assert sync(paths) == ["Run 2026-01-01/12-00-00: 5 events written."]
     (run,) = client(store.uri).search_runs([store.experiment_id], "attributes.run_name = 'alone'")
     assert (run.info.status, run.data.metrics) == ("KILLED", {"loss": 0.5})
     assert run.data.tags["sweep.reason"] == "killed: its process is gone"
+    assert "was interrupted: killed: its process is gone" in run.data.tags["mlflow.note.content"]
     assert list(folder.iterdir()) == []
 
 

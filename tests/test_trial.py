@@ -62,3 +62,23 @@ def test_a_model_is_offered_with_an_example_beside_it(tmp_path: Path, monkeypatc
     for path in ("nothing.keras", "model.example.json"):
         with pytest.raises(ValueError, match=r"allowed is a Keras model's file, \*\.keras"):
             trial.offer_model(path, [[1.0]])
+
+
+def test_a_dataset_is_told_as_json_has_it_and_outside_of_a_study_nowhere() -> None:
+    events: list[tuple[str, dict[str, Any]]] = []
+    trial = Trial(0, lambda kind, payload: bool(events.append((kind, payload))))
+    trial.use_dataset("digits", "4f1c", "training", {"image": "uint8"}, samples="endless", bounds=[0, 1])
+    told = {"name": "digits", "digest": "4f1c", "context": "training", "columns": {"image": "uint8"}}
+    assert events == [("dataset", {**told, "described": {"samples": "endless", "bounds": [0, 1]}})]
+    Trial().use_dataset("digits", "4f1c", "training")
+
+
+@pytest.mark.parametrize("digest", ["", "x" * 37])
+def test_a_digest_that_mlflow_cannot_have_is_refused(digest: str) -> None:
+    with pytest.raises(ValueError, match=r"digest: got .*, allowed is a text of 1 to 36 characters"):
+        Trial().use_dataset("digits", digest, "training")
+
+
+def test_what_json_cannot_have_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Trial().use_dataset("digits", "4f1c", "training", made_by=print)

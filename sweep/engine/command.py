@@ -28,8 +28,8 @@ _OWN = "sweep run"
 _CONFIG_OPTIONS = {"config_path": "--config-path", "config_name": "--config-name", "config_dir": "--config-dir"}
 """Those of Hydra's options that say which configuration is composed."""
 
-_LINK = re.compile(r"\$\{([\w.]+)\}")
-"""A value that is that of another key, and nothing else."""
+_LINK = re.compile(r"\$\{(\w[\w.]*)\}")
+"""A value that is that of another key, whose place is told from the top, and nothing else."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweep.engine.command import Command, pinned
 from sweep.engine.placement import share_out
+from sweep.engine.redact import redact
 from sweep.results.description import About, describe
 from sweep.results.trials_csv import trials_csv
 from sweep.tracking.provenance import write_provenance
-from sweep.tracking.store import shown
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
@@ -32,6 +33,9 @@ LEADERBOARD = "leaderboard.csv"
 
 STATE = "sweep.state"
 """Tag of a study's run: running, finished, stopped, interrupted or failed."""
+
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
+"""MLflow's status of a study's run, by the state that the study ended in."""
 
 
 class Story:
@@ -55,7 +59,7 @@ class Story:
         purpose = OmegaConf.select(config, "study.description", default="")
         again = command.again(pinned(config, study.study_name))
         self._about = About(purpose if isinstance(purpose, str) else "", again, command.folder)
-        self._said, self._when = "", 0.0
+        self._said, self._when = "", -math.inf
 
     def begin(self) -> Mapping[str, str]:
         """Writes what is known from the start: configuration, environment, source.
@@ -73,7 +77,7 @@ class Story:
             self.page.attach(file, "environment")
         for file in self._write_config():
             self.page.attach(file, "config")
-        self.update()
+        self._describe()
         return tags
 
     def update(self) -> None:
@@ -82,17 +86,18 @@ class Story:
             self._describe()
 
     def end(self, state: str, runs: Mapping[int, str]) -> None:
-        """Writes what a study has come to.
+        """Writes what a study has come to, and ends its run.
 
         Args:
             state: finished, stopped, interrupted or failed.
             runs: the ids of the trials' runs by trial number, as far as they are known.
         """
         path = self._folder / LEADERBOARD
-        path.write_text(trials_csv(self._study, runs), encoding="utf-8")
+        path.write_text(redact(trials_csv(self._study, runs)), encoding="utf-8")
         self.page.attach(path)
-        self.page.tags({STATE: state})
         self._describe()
+        self._when = math.inf  # whoever still looks after the study has nothing to add
+        end_page(self.page, state)
 
     def _describe(self) -> None:
         self._when = time.monotonic()
@@ -108,5 +113,11 @@ class Story:
         files = {"config.yaml": task, "overrides.yaml": list(self._config.hydra.overrides.task)}
         for name, content in files.items():
             text = OmegaConf.to_yaml(OmegaConf.create(content))
-            (self._folder / name).write_text(shown(text), encoding="utf-8")
+            (self._folder / name).write_text(redact(text), encoding="utf-8")
         return [self._folder / name for name in files]
+
+
+def end_page(page: StudyPage, state: str) -> None:
+    """Ends a study's run: it is finished, stopped, interrupted or failed."""
+    page.tags({STATE: state})
+    page.end(_STATUS[state])

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
-"""MLflow's status of a study's run, by the state that the study ended in."""
-
 RESULTS = "optimization_results.yaml"
 """The file that `hydra-optuna-sweeper` leaves, with its keys, to which ours are added."""
 
@@ -127,7 +124,6 @@ def _end(
     for path, folder in files:
         page.attach(path, folder)
     story.end(state, runs)
-    page.end(_STATUS[state])
     close_page(study, page)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,9 @@ from sweep.results.curves import Curves
 from sweep.results.models import catch_up
 from sweep.results.reconcile import reconcile
 from sweep.results.running import runner
+from sweep.results.story import end_page
 from sweep.tracking.model_process import LOG
+from sweep.tracking.note import NOTE, Note, ended
 from sweep.tracking.runs import status
 from sweep.tracking.spool import Event, Spool, look, spools, waiting
 from sweep.tracking.store import shown
@@ -111,7 +112,7 @@ def _sync_study(entry: Entry) -> str:
             return f"{who}: a process that lives holds {_count(page.waiting, 'event')}, and writes them itself."
         closed = made = 0
         if status(run) == "RUNNING":
-            page.end(_status(studies[0]))
+            end_page(page, _state(studies[0]))
         for study in studies:
             if (own := known_run(study)) is None:
                 continue
@@ -172,11 +173,11 @@ def _held(study: optuna.Study) -> Iterator[None]:
             lease.release()
 
 
-def _status(study: optuna.Study) -> str:
-    """What MLflow calls the end of a study whose sweeper is gone."""
+def _state(study: optuna.Study) -> str:
+    """The state that a study whose sweeper is gone has ended in."""
     if outstanding(study, study.user_attrs.get(MAX_RETRIES, 0)):
-        return "KILLED"
-    return "FINISHED" if leaderboard.ranked(study) else "FAILED"
+        return "stopped"
+    return "finished" if leaderboard.ranked(study) else "failed"
 
 
 def _sync_run(path: Path) -> str:
@@ -185,10 +186,15 @@ def _sync_run(path: Path) -> str:
     spool = Spool.take(path)
     if spool is None:
         return f"{who} runs: what waits is written by its own process."
-    last = deque(spool.events(), maxlen=1)
-    if last and last[0].kind != "end":
-        killed = {"state": "STOPPED", "reason": "killed: its process is gone", "traceback": "", "values": []}
-        spool.append(Event(last[0].time + 1, last[0].number, "end", killed))
+    last, note = None, None
+    for last in spool.events():
+        note = last.payload.get(NOTE, note)
+    if last is not None and last.kind != "end":
+        state, reason = "STOPPED", "killed: its process is gone"
+        killed = {"state": state, "reason": reason, "traceback": "", "values": []}
+        text = ended(note, Note(who), state, reason, ())
+        spool.append(Event(last.time, last.number, "tags", {NOTE: text}))
+        spool.append(Event(last.time + 1, last.number, "end", killed))
     spool.close()
     return _write([path], who)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.redact import redact
 from sweep.tracking.environment import as_text, environment
 from sweep.tracking.source import Source, source
 
@@ -28,9 +29,9 @@ def write_provenance(folder: Path, sources: Iterable[str | Path], **beside: Any)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / ENVIRONMENT]
     told: Mapping[str, Any] = {**environment(), **beside, "git": found.plain() if found else None}
-    files[0].write_text(as_text(told), encoding="utf-8")
+    files[0].write_text(redact(as_text(told)), encoding="utf-8")
     (folder / PATCH).unlink(missing_ok=True)
     if found and found.patch:
         files.append(folder / PATCH)
-        files[1].write_text(found.patch, encoding="utf-8")
+        files[1].write_text(redact(found.patch), encoding="utf-8")
     return files, found.tags() if found else {}
