@@ -49,6 +49,14 @@ class Direction(Enum):
     maximize = "maximize"
 
 
+class LogModel(Enum):
+    """Whose models are logged to MLflow: that of the trial which leads its study, those of all, or none."""
+
+    best = "best"
+    all = "all"
+    none = "none"
+
+
 class Decay(Enum):
     """How the learning rate goes from its peak to the end of training."""
 
@@ -194,7 +202,10 @@ class TrainConfig:
 
 @dataclass
 class ObjectiveConfig:
-    """The number that a study optimises: a metric at its best validation, in original units."""
+    """The number that a study optimises, at its best validation: a measure in original units, or a loss.
+
+    Losses (train/loss, val/loss) are in the units that the network is trained in.
+    """
 
     metric: str = "val/log10_rel_error"
     direction: Direction = Direction.minimize
@@ -202,10 +213,11 @@ class ObjectiveConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where MLflow keeps runs (`uri`; null tracks nothing) and under which of its experiments."""
+    """Where MLflow keeps runs (`uri`; null tracks nothing), under which of its experiments, and whose models."""
 
     uri: str | None = None
     experiment: str = "sweep"
+    log_model: LogModel = LogModel.best
 
 
 @dataclass
@@ -221,6 +233,27 @@ class StudyConfig:
 
     name: str = MISSING
     description: str = ""
+
+
+@dataclass
+class ExpectsConfig:
+    """What a run of an exported configuration is compared with at its end; it changes nothing of the run.
+
+    Attributes:
+        of: the trial, in words.
+        metric: its objective.
+        value: what it was.
+        configuration: names the configuration: see `sweep.results.expectation.digest`.
+        evaluation: names what it was judged on.
+        made_with: commit, versions and processor.
+    """
+
+    of: str = MISSING
+    metric: str = MISSING
+    value: float = MISSING
+    configuration: str = MISSING
+    evaluation: str | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -246,6 +279,7 @@ class Config:
     storage: StorageConfig = MISSING
     study: StudyConfig = MISSING
     paths: PathsConfig = MISSING
+    expects: ExpectsConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

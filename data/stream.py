@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from data.matrices import Determinant, sufficient_acceptance
-from data.targets import Compression, Target, outputs
+from data.targets import Compression, Target, Units, outputs
 
 
-class Source(Protocol):
+class Source(Units, Protocol):
     """What is streamed: keys of the configuration group `data`."""
 
     @property
@@ -25,22 +25,6 @@ class Source(Protocol):
     @property
     def determinant(self) -> Determinant:
         """Which matrices are kept."""
-
-    @property
-    def target(self) -> Target:
-        """What is predicted of them."""
-
-    @property
-    def target_scale(self) -> float:
-        """What targets are divided by."""
-
-    @property
-    def compression(self) -> Compression:
-        """What is done to targets after that."""
-
-    @property
-    def input_norm(self) -> bool:
-        """Whether targets are those of the matrix divided by the root mean square of its entries."""
 
 
 _STREAM = 0x57EA

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from sweep.engine.trial import TrialPruned, current_trial
-from sweep.metrics import better, improves
+from sweep.metrics import TRAIN_LOSS, better, improves
 from sweep.training.checkpoint import Checkpoint
 from sweep.training.judge import Judge
 
@@ -60,7 +60,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
 
         Args:
             judge: of the network that is trained.
-            metric: the measure that the objective is, such as "val/rmse".
+            metric: what the objective is: a measure such as "val/rmse", "val/loss" or "train/loss".
             every: steps from one validation to the next.
             last_step: the number of steps of the whole fit.
             samples: how many there are in a step, on average.
@@ -135,7 +135,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
             values = self._judge.measures()
             held_out = self._judge.held_out_measures()
             weights = self._judge.model.get_weights()
-        value = values[self._metric.rpartition("/")[2]]
+        value = loss if self._metric == TRAIN_LOSS else values[self._metric.rpartition("/")[2]]
         logged = {"train/loss": loss, "steps_per_second": speed, "samples_per_second": speed * self._samples}
         logged |= {f"val/{name}": number for name, number in values.items()}
         logged |= {f"held_out/{name}": number for name, number in held_out.items()}

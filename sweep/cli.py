@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -41,16 +43,23 @@ def commands(root: Path | None) -> None:
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(arguments: tuple[str, ...]) -> None:
-    """Train once, or run a study with -m. Takes Hydra's arguments: see `sweep run --help`."""
+@click.option("--force", is_flag=True)
+def run(arguments: tuple[str, ...], force: bool) -> None:
+    """Train once, or run a study with -m.
+
+    Takes Hydra's arguments: see `sweep run --help`. With --force a study is run whose trials cannot be compared, and
+    everything it writes is marked as that.
+    """
     import hydra
 
     from sweep import preflight
+    from sweep.engine.address import withhold
     from sweep.engine.errors import UserError
 
-    preflight.check(list(arguments), task)
-    sys.argv = ["sweep run", *arguments]
-    application = hydra.main(version_base="1.3", config_path=preflight.CONFIG_PATH, config_name=preflight.CONFIG_NAME)
+    trapped = preflight.check(list(arguments), task, force)
+    # Hydra writes down what was typed: it is told addresses without their passwords, which the environment has by now.
+    sys.argv = ["sweep run", *map(withhold, preflight.marked(list(arguments), trapped))]
+    application = hydra.main(preflight.CONFIG_PATH, preflight.CONFIG_NAME, preflight.VERSION_BASE)
     try:
         application(task)()
     except SystemExit as end:  # Hydra has said what was wrong, but knows only status 1
@@ -69,14 +78,20 @@ def task(config: DictConfig) -> float:
 
     if current_trial().number is not None:
         return train(config)
+    from sweep.results.expectation import Heard, as_expected
+    from sweep.tracking.run_model import RunModel
     from sweep.tracking.runs import single_run
 
-    with single_run(config) as tracked, running(Trial(send=tracked.send)):
+    model = RunModel(config)
+    with single_run(config) as tracked, running(Trial(send=(heard := Heard(model.listen(tracked.send))))):
         tracked.value = train(config)
     if math.isfinite(tracked.value):
         click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
+        model.log()
     else:
         click.echo("The training diverged: its loss is not finite. Try a smaller optimizer.learning_rate.", err=True)
+    if config.expects is not None:
+        click.echo(as_expected(config, tracked.value, heard.facts.get("evaluation_digest"), task))
     return tracked.value
 
 
@@ -117,15 +132,21 @@ def status(study: str | None, as_json: bool) -> None:
     from sweep.results import progress
     from sweep.results.front import front_table
     from sweep.results.snapshot import snapshot
+    from sweep.results.sync import overdue
 
     snapshots = [snapshot(each) for each in ([_study(study)] if study else _studies())]
+    waiting = overdue(_entry(study)) if study else 0
     if as_json:
-        listed = [seen.to_json() for seen in snapshots]
+        listed = [{**seen.to_json(), **({"waiting": waiting} if study else {})} for seen in snapshots]
         click.echo(json.dumps(listed[0] if study else listed, indent=2))
     elif study:
         Console().print(progress.render(snapshots[0]))
         if snapshots[0].front:
             Console().print(front_table(_study(study)))
+        if waiting:
+            click.echo(
+                f"{waiting:,} events wait for MLflow; if nobody runs the study, `sweep sync {study}` writes them."
+            )
     else:
         Console().print(progress.overview(snapshots))
 
@@ -135,13 +156,14 @@ def status(study: str | None, as_json: bool) -> None:
 @_storage_option
 def stop(study: str) -> None:
     """Let the running trials of STUDY end, and start no further one. The same command resumes it."""
-    from sweep.engine.baselines import SUFFIX
     from sweep.engine.errors import UserError
     from sweep.engine.supervisor import STOP
+    from sweep.engine.works import SIBLINGS
 
     _study(study).set_user_attr(STOP, True)
-    with suppress(UserError):  # its baselines, which come first, if it has any
-        _study(study + SUFFIX).set_user_attr(STOP, True)
+    for kind in SIBLINGS:  # such as its baselines, which come first, if it has any
+        with suppress(UserError):
+            _study(f"{study}.{kind}").set_user_attr(STOP, True)
     click.echo(f"Study {study} stops after its running trials; the command that started it resumes it.")
 
 
@@ -153,18 +175,115 @@ def stop(study: str) -> None:
 @click.option("--metric", help="Rank by this metric instead of the objective, as in val/rmse.")
 @click.option("--pareto", is_flag=True, help="Every trial of the Pareto front, as NAME-front-1, NAME-front-2, ...")
 @click.option("--name", help="Name of the experiment. Default: the study's.")
-def export(study: str, rank: int, trial: int | None, metric: str | None, pareto: bool, name: str | None) -> None:
+@click.option("--register", is_flag=True, help="Register the trial's model in MLflow, too, as `candidate`.")
+@click.option("--register-as", metavar="NAME", help="Name of the registered model. Default: the study's.")
+def export(
+    study: str,
+    rank: int,
+    trial: int | None,
+    metric: str | None,
+    pareto: bool,
+    name: str | None,
+    register: bool,
+    register_as: str | None,
+) -> None:
     """Write a trial's configuration to conf/experiment/NAME.yaml, for `sweep run +experiment=NAME`."""
     from sweep.engine.errors import UserError
     from sweep.results import export as exports
+    from sweep.results import register as registers
 
-    if pareto and (rank, trial, metric) != (1, None, None):
-        raise UserError("--pareto", "a choice of one trial beside it", "--pareto, or --rank, --trial and --metric")
+    register = register or register_as is not None
+    if pareto and (rank, trial, metric, register) != (1, None, None, False):
+        allowed = "--pareto, or --rank, --trial, --metric and --register"
+        raise UserError("--pareto", "what is about one trial beside it", allowed)
+    entry = _entry(study)
+    loaded = entry.load()
     if pareto:
-        paths = exports.export_front(_study(study), name=name)
-    else:
-        paths = [exports.export(_study(study), rank=rank, trial=trial, metric=metric, name=name)]
-    click.echo(exports.describe(*paths))
+        click.echo(exports.describe(*exports.export_front(loaded, name=name)))
+        return
+    chosen = exports.choose(loaded, rank, trial, metric)
+    if register:
+        registers.check_model(loaded, chosen)
+    click.echo(exports.describe(exports.export(loaded, rank=rank, trial=trial, metric=metric, name=name)))
+    if register:
+        version = registers.register_trial(loaded, chosen, entry.folder, register_as)
+        click.echo(registers.describe(version, loaded, chosen))
+
+
+@commands.command()
+@click.argument("study")
+@_storage_option
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The report's folder. Default: report/ in the study's, or report-STUDY here if it has none on this machine.",
+)
+def report(study: str, output: Path | None) -> None:
+    """Make the report of STUDY: what is best, what matters, and how sure that is; tables, HTML and PNG.
+
+    It is attached to the study's run in MLflow, too. A study may run, or have ended in any way.
+    """
+    from sweep.engine.errors import UserError
+    from sweep.results.attach import attach
+    from sweep.results.report.build import make_report
+
+    entry = _entry(study)
+    loaded = entry.load()
+    here = entry.folder / "report" if entry.folder else Path.cwd() / f"report-{study}"
+    made = make_report(loaded, (output or here).absolute())
+    click.echo(f"{made.page}\n{len(made.figures)} figures and {len(made.tables)} tables are beside it.")
+    try:
+        if attach(loaded, made.files()):
+            click.echo("It is on the study's page in MLflow: sweep ui")
+    except UserError as error:
+        click.echo(f"It is not on the study's page in MLflow. {error}", err=True)
+
+
+_overrides_argument = click.argument("overrides", nargs=-1)
+"""Hydra's own keys of the sweeper and the launcher: how a study runs, not what it is."""
+
+
+@commands.command()
+@click.argument("study")
+@_overrides_argument
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations of the study.")
+@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Trainings of each.")
+@_storage_option
+def confirm(study: str, overrides: tuple[str, ...], top: int, seeds: int) -> None:
+    """Train the best of STUDY and its baselines again, on new seeds and the test set: is there a champion?
+
+    OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
+    """
+    from sweep.recompose import recomposed
+    from sweep.results import confirm as confirms
+    from sweep.results.register import crown
+
+    with recomposed(_paths(), _entry(study), task, overrides) as again:
+        interrupted = confirms.confirm(again, top, seeds, click.echo, crown)
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@commands.command()
+@click.argument("study")
+@_overrides_argument
+@click.option("--from", "origin", required=True, metavar="EXPERIMENT", help="An experiment, or a baseline of STUDY.")
+@click.option("--seeds", type=click.IntRange(min=2), default=3, show_default=True, help="Trainings of each step.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps before the rest is made in one. Default: no limit.")
+@_storage_option
+def ablate(study: str, overrides: tuple[str, ...], origin: str, seeds: int, steps: int | None) -> None:
+    """From EXPERIMENT to the best of STUDY, one change at a time: which change buys how much?
+
+    OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
+    """
+    from sweep.preflight import TOGETHER, check_values
+    from sweep.recompose import recomposed
+    from sweep.results import ablate as ablates
+
+    with recomposed(_paths(), _entry(study), task, overrides) as again:
+        interrupted = ablates.ablate(again, origin, seeds, steps, TOGETHER, check_values, click.echo)
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @commands.command()
@@ -172,7 +291,10 @@ def export(study: str, rank: int, trial: int | None, metric: str | None, pareto:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_storage_option
 def delete(study: str, yes: bool) -> None:
-    """Delete STUDY for good: its trials, baselines, MLflow runs, artifacts, folders and exported configuration."""
+    """Delete STUDY for good: its trials, baselines, MLflow runs, models, folders and exported configuration.
+
+    What was registered of its models stays in MLflow.
+    """
     from sweep.results import delete as deletes
 
     found = deletes.look(_entry(study))
@@ -184,15 +306,37 @@ def delete(study: str, yes: bool) -> None:
 
 
 @commands.command()
+@click.argument("study", required=False)
 @_storage_option
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(port: int) -> None:
-    """Open this project's runs in the MLflow UI, on this machine only. Ends with Ctrl-C."""
+def sync(study: str | None) -> None:
+    """Write what waits for MLflow since its server was away or a process was killed: of STUDY, or of all that is here.
+
+    STUDY may be the folder of another application's study.
+    """
+    from sweep.results import sync as syncs
+
+    logging.getLogger("sweep").setLevel(logging.ERROR)  # what there is to say is in the lines
+    for line in syncs.sync(_paths(), study, _asked()):
+        click.echo(line)
+
+
+@commands.command()
+@click.argument("study", required=False)
+@_storage_option
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000; with --optuna 8080.")
+@click.option("--optuna", is_flag=True, help="optuna-dashboard instead of MLflow (the extra dashboard).")
+def ui(study: str | None, port: int | None, optuna: bool) -> None:
+    """Open this project's runs in the MLflow UI, at STUDY or the newest one. This machine only; Ctrl-C ends it."""
+    if optuna:
+        from sweep.results import dashboard
+
+        dashboard.serve(_entry(study) if study else _newest(), port or 8080, click.echo)
+        return
+    from sweep.results.pages import page_of, page_to_show
     from sweep.tracking.server import serve
 
-    paths = _paths()
-    pages = [study.user_attrs.get("page", "") for study in _studies()[-1:]]
-    sys.exit(serve(paths, port, "".join(pages), click.echo))
+    where = page_of(_study(study)) if study else page_to_show(_studies(), _paths())
+    sys.exit(serve(_paths(), where.uri, port or 5000, where.anchor, click.echo))
 
 
 def _paths() -> Paths:
@@ -223,6 +367,18 @@ def _studies() -> list[optuna.Study]:
     return found
 
 
+def _newest() -> Entry:
+    """The newest study that has begun, or a UserError."""
+    from sweep.engine.errors import UserError
+    from sweep.results.catalogue import entries
+
+    for entry in reversed(list(entries(_paths(), _asked()))):
+        with suppress(UserError):
+            entry.load()
+            return entry
+    raise UserError("STUDY", f"none in {_paths().mlruns}", "a study: `sweep run -m study=quickstart` makes one")
+
+
 @contextmanager
 def _left_out() -> Iterator[None]:
     """Says what the user did wrong, and goes on."""
@@ -245,15 +401,20 @@ def main() -> Any:
     from hydra.errors import CompactHydraException
 
     from sweep.engine.errors import UserError
+    from sweep.engine.outputs import redacted_outputs
 
-    try:
-        return commands(standalone_mode=False, prog_name="sweep")
-    except click.ClickException as error:
-        error.show()
-        sys.exit(EXIT_USER_ERROR)
-    except CompactHydraException as error:  # such as a full disk
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_USER_ERROR if isinstance(error, UserError) else 1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    with redacted_outputs(streams=True):
+        try:
+            return commands(standalone_mode=False, prog_name="sweep")
+        except click.ClickException as error:
+            error.show()
+            sys.exit(EXIT_USER_ERROR)
+        except CompactHydraException as error:  # such as a full disk
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_USER_ERROR if isinstance(error, UserError) else 1)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("Interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except Exception:  # a mistake of ours, whose traceback is wanted, but not with a password in it
+            traceback.print_exc()
+            sys.exit(1)

@@ -1,4 +1,4 @@
-"""Error measures in original units, which way each is better, and what a network must beat."""
+"""Error measures in original units, which way each is better, and what a network must beat. Beside them, the losses."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -22,7 +22,23 @@ _TITLES = {
     "residual_median": "‖A·X̂ - I‖, median",
     "residual_p90": "‖A·X̂ - I‖, 90% are below",
 }
+_UNITS = {
+    "rmse": "original units",
+    "r2": "share of the variance",
+    "log10_rel_error": "log10 of a ratio",
+    "within_5pct": "share of matrices",
+    "within_1pct": "share of matrices",
+}  # of all others: a ratio
 _MAXIMIZED = ("r2", "within_5pct", "within_1pct")
+
+TRAIN_LOSS, VAL_LOSS = "train/loss", "val/loss"
+"""What training minimises: over the batches since the last validation, and on the evaluation set. No measures, as they
+are in the units that the network is trained in: where those vary, the losses do not compare."""
+
+_LOSSES = {
+    TRAIN_LOSS: "training loss, in trained units",
+    VAL_LOSS: "training loss on the evaluation set, in trained units",
+}
 
 NAMES = tuple(_TITLES)
 """The measures, in the order in which tables show them. In a run they are prefixed: val/, best/, test/."""
@@ -48,17 +64,22 @@ def names(inverse: bool, refined: bool) -> tuple[str, ...]:
 
 
 def title(name: str) -> str:
-    """What a measure is, in words. `name` may have a prefix."""
-    return _TITLES[_bare(name)]
+    """What a measure or a loss is, in words. `name` may have a prefix."""
+    return _LOSSES.get(name) or _TITLES[_bare(name)]
+
+
+def unit(name: str) -> str:
+    """What a measure is counted in. `name` may have a prefix. Raises ValueError if there is no such measure."""
+    return _UNITS.get(_bare(name), "a ratio")
 
 
 def better(name: str) -> Way:
-    """Which way a measure is better: "minimize" or "maximize". `name` may have a prefix.
+    """Which way a measure or a loss is better: "minimize" or "maximize". `name` may have a prefix.
 
     Raises:
-        ValueError: if there is no such measure.
+        ValueError: if there is neither.
     """
-    return "maximize" if _bare(name) in _MAXIMIZED else "minimize"
+    return "minimize" if name in _LOSSES or _bare(name) not in _MAXIMIZED else "maximize"
 
 
 def improves(name: str, value: float, best: float | None) -> bool:

@@ -6,7 +6,6 @@ make no sense. So the configuration is composed once here, checked, and only the
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import dataclasses
@@ -26,31 +25,47 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema  # noqa: F401 - registers the schemas
-from sweep import metrics
+from sweep import guard, metrics
+from sweep.engine.address import STORAGE, TRACKING, keep
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
-from sweep.tracking.store import absolute
+from sweep.engine.literals import text_of
+from sweep.engine.study import NOT_COMPARABLE
+from sweep.tracking.store import absolute, open_store
 from sweep.training import checkpoint
 
 CONFIG_PATH = "pkg://conf"
 CONFIG_NAME = "config"
+VERSION_BASE = "1.3"
+"""Of Hydra: how it behaves, whichever version is installed."""
+
+TOGETHER = ("schedule", "data.determinant")
+"""Rooms of the configuration whose keys only make sense together."""
 
 
-def check(arguments: list[str], task: Any) -> None:
+def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     """Checks the arguments of `sweep run`.
+
+    Args:
+        arguments: Hydra's.
+        task: the task function.
+        force: whether a study is let through whose trials cannot be compared.
+
+    Returns:
+        Why the trials of a study that was let through cannot be compared; None if they can.
 
     Raises:
         UserError: for the first thing that is wrong; nothing has been created.
     """
     options = get_args_parser().parse_args(arguments)
     tells = options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion
-    with _hydra(options) as hydra:
+    with hydra_of(options.config_path, options.config_dir) as hydra:
         name = options.config_name or CONFIG_NAME
         mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
         try:
             config = hydra.compose_config(name, options.overrides, run_mode=mode, with_log_configuration=False)
             if tells:
-                return
+                return None
             if config.hydra.mode is not None:
                 mode = config.hydra.mode
             if mode == RunMode.MULTIRUN:
@@ -59,11 +74,16 @@ def check(arguments: list[str], task: Any) -> None:
                 sweeper = Plugins.instance().instantiate_sweeper(
                     hydra_context=context, task_function=task, config=config
                 )
-                trials = sweeper.check(list(config.hydra.overrides.task)) if hasattr(sweeper, "check") else []
+                # As Hydra hands them to its sweeper: interpolations are resolved in every trial of its own.
+                given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+                composed = sweeper.check(given) if hasattr(sweeper, "check") else None
+                points, baselines = (composed.points, composed.baselines) if composed else ([], {})
             else:
-                trials = [config]
+                points, baselines = [config], {}
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, _defaults(hydra, name)) from error
+    trapped = check_comparable(points, baselines, force)
+    trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)
     if mode == RunMode.MULTIRUN:
@@ -73,19 +93,28 @@ def check(arguments: list[str], task: Any) -> None:
     check_paths(Path(str(config.hydra.sweep.dir if mode == RunMode.MULTIRUN else config.hydra.run.dir)))
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
-        absolute(config.tracking.uri)  # raises if MLflow has no such store
+        uri = keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
+        if mode == RunMode.RUN and uri.startswith(("http://", "https://")):  # a study sees to it before it begins
+            open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
+    if config.storage.url is not None:
+        keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
+    return trapped
 
 
 @contextlib.contextmanager
-def _hydra(options: argparse.Namespace) -> Iterator[Hydra]:
-    """Hydra, as `hydra.main` would make it for these options."""
-    search_path = create_automatic_config_search_path(None, None, options.config_path or CONFIG_PATH)
-    if options.config_dir is not None:
-        folder = Path(options.config_dir).absolute()
+def hydra_of(config_path: str | None, config_dir: str | None) -> Iterator[Hydra]:
+    """Hydra, as `hydra.main` would make it for these options.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    search_path = create_automatic_config_search_path(None, None, config_path or CONFIG_PATH)
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
         if not folder.is_dir():
-            raise UserError("--config-dir", options.config_dir, "a folder that exists")
+            raise UserError("--config-dir", config_dir, "a folder that exists")
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
@@ -117,10 +146,32 @@ def check_values(config: DictConfig) -> None:
     metric, direction = str(config.objective.metric), config.objective.direction.name
     judged = config.evaluation
     measures = metrics.names(inverse=judged.target.name == "inverse", refined=judged.refine > 0)
-    if metric not in (objectives := [f"val/{name}" for name in measures]):
+    objectives = [*(f"val/{name}" for name in measures), metrics.VAL_LOSS, metrics.TRAIN_LOSS]
+    if metric not in objectives:
         raise UserError("objective.metric", repr(metric), nearest(metric, objectives))
     if direction != metrics.better(metric):
         raise UserError("objective.direction", f"{direction} for {metric}", metrics.better(metric))
+
+
+def check_comparable(points: list[DictConfig], baselines: dict[str, DictConfig], force: bool) -> str | None:
+    """Why these cannot be compared, or None if they can. Raises UserError instead, unless it is forced."""
+    traps: list[guard.Trap] = []
+    with contextlib.suppress(OmegaConfBaseException):  # a value that cannot be resolved: `check_values` says which
+        traps = guard.traps(points, baselines)
+    if traps and not force:
+        raise traps[0].error
+    return "; ".join(trap.reason for trap in traps) or None
+
+
+def marked(arguments: list[str], not_comparable: str | None) -> list[str]:
+    """The arguments of `sweep run` with the reason why what they run cannot be compared, if there is one."""
+    if not_comparable is None:
+        return arguments
+    mark = f"hydra.sweeper.{NOT_COMPARABLE}={text_of(not_comparable)}"
+    overrides = get_args_parser().parse_args(arguments).overrides
+    # Beside the others: Hydra takes overrides in one piece only, before or after its options.
+    where = arguments.index(overrides[0]) if overrides else len(arguments)
+    return [*arguments[:where], mark, *arguments[where:]]
 
 
 def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
@@ -154,10 +205,9 @@ def check_study(config: DictConfig, trials: list[DictConfig]) -> None:
             raise UserError(f"hydra.sweeper.{key}", sweeper[key], f"{ours!r}, as {source} says")
     if config.train.resume is not None:
         raise UserError("train.resume", config.train.resume, "null: a study's killed trials go on by themselves")
-    for room in ("evaluation", "objective"):
-        judged = [OmegaConf.to_container(trial[room], resolve=True) for trial in trials]
-        if any(other != judged[0] for other in judged):
-            raise UserError(room, "a setting that changes from trial to trial", "one for all: else nothing compares")
+    objectives = [OmegaConf.to_container(trial.objective, resolve=True) for trial in trials]
+    if any(other != objectives[0] for other in objectives):
+        raise UserError("objective", "a setting that changes from trial to trial", "one for all: a study has one")
 
 
 def check_storage(url: str | None) -> None:

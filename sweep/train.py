@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,12 +25,15 @@ from models.input_norm import normalized_input
 from models.original_units import original_units
 from sweep.callbacks import Checkpoints, GoOn, StopOnDivergence, Validation
 from sweep.engine.trial import TrialPruned, current_trial
-from sweep.metrics import rmse_by_entry
+from sweep.metrics import BASELINES, rmse_by_entry
 from sweep.training import checkpoint as checkpoints
 from sweep.training.checkpoint import Checkpoint, Unreadable
-from sweep.training.cost import Cost, flops_per_sample
+from sweep.training.conditioning import save_conditioning
+from sweep.training.cost import NetworkSize, TrainingCost, flops_per_sample
+from sweep.training.datasets import tell_datasets
 from sweep.training.judge import Judge
-from sweep.training.losses import TrainedNetwork, formula
+from sweep.training.last_word import last_word
+from sweep.training.losses import TrainedNetwork, formula, loss_on
 from sweep.training.scatter import save_scatter
 from sweep.training.schedule import learning_rate
 from sweep.training.verdict import print_held_out, print_verdict
@@ -47,14 +49,16 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
 
     The same configuration (with its seed) and number of threads give the same objective, bit for bit, whether or not
     the run was killed in between and went on from a checkpoint. Leaves `model.keras` (the best weights, in original
-    units) and `scatter.png` in the output folder, and prints the measures beside what takes no network.
+    units), `scatter.png` and `conditioning.png` in the output folder, and prints the measures beside what takes no
+    network.
 
     Args:
         cfg: a composed configuration.
         output_dir: where files go; None is the folder of Hydra's job, and outside of one, nothing is written.
 
     Returns:
-        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite.
+        `objective.metric` at its best validation; nan if the loss became non-finite or no validation was finite. In a
+        trial that is the last word on its configuration: that of the same weights on the test set.
 
     Raises:
         TrialPruned: if the study gives the trial up.
@@ -73,11 +77,17 @@ def train(cfg: DictConfig, output_dir: str | Path | None = None) -> float:
 
 
 def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
-    began = time.perf_counter()
     how, steps = settings.train, training_steps(settings)
     saved = checkpoint_to_go_on_from(cfg, folder)
     network = compiled_network(cfg, settings, 0 if saved is None else saved.step)
     judge = network_judge(network, settings)
+    tell_datasets(settings, judge.judged_on)
+    trial = current_trial()
+    trial.describe(
+        evaluation_digest=judge.judged_on.digest, **({} if saved is None else {"went_on_from_step": saved.step})
+    )
+    size = NetworkSize(network.count_params(), flops_per_sample(judge.model))
+    trial.log(size.metrics(), 0)
     metric, samples = settings.objective.metric, samples_per_step(settings)
     validation = Validation(judge, metric, how.validate_every, steps, samples, patience=how.patience)
     divergence = StopOnDivergence()
@@ -93,55 +103,62 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
             batches = training_batches(settings, validation.start)
             network.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
     except TrialPruned:
+        _log_cost(validation, divergence, samples)
         remove_checkpoints(folder)
         raise
 
-    progress, trial = validation.progress, current_trial()
-    speed = progress.history[-1][0] / progress.seconds if progress.history else 0.0
-    cost = Cost(
-        parameters=network.count_params(),
-        flops=flops_per_sample(judge.model),
+    cost, objective = _log_cost(validation, divergence, samples), math.nan
+    if divergence.diverged_at is not None or not validation.progress.best:
+        trial.describe(diverged_at=divergence.diverged_at or steps)
+    else:
+        _show(validation, judge, size, cost, folder)
+        progress = validation.progress
+        objective = last_word(judge, settings, progress.best_step) if trial.final else progress.objective
+    remove_checkpoints(folder)
+    return objective
+
+
+def _log_cost(validation: Validation, divergence: StopOnDivergence, samples: float) -> TrainingCost:
+    """Tells the trial what its training has cost so far, and returns that."""
+    progress = validation.progress
+    last = progress.history[-1][0] if progress.history else 0
+    speed = last / progress.seconds if last else 0.0
+    cost = TrainingCost(
+        steps=max(last, divergence.diverged_at or 0),
         steps_per_second=speed,
         samples_per_second=speed * samples,
         best_step=progress.best_step,
         seconds_to_best=progress.best_seconds,
     )
-    trial.describe(
-        parameters=cost.parameters,
-        flops_per_sample=cost.flops,
-        evaluation_digest=judge.judged_on.digest,
-        best_step=cost.best_step,
-        seconds_to_best=round(cost.seconds_to_best, 3),
-        seconds=round(time.perf_counter() - began, 3),
-        **({} if saved is None else {"went_on_from_step": saved.step}),
-    )
-    if divergence.diverged_at is not None or not progress.best:
-        trial.describe(diverged_at=divergence.diverged_at or steps)
-    else:
-        _show(validation, judge, cost, folder)
-    remove_checkpoints(folder)
-    return math.nan if divergence.diverged_at is not None else progress.objective
+    current_trial().log(cost.metrics(), cost.steps)
+    return cost
 
 
-def _show(validation: Validation, judge: Judge, cost: Cost, folder: Path | None) -> None:
+def _show(validation: Validation, judge: Judge, size: NetworkSize, cost: TrainingCost, folder: Path | None) -> None:
     """Prints and draws how good the best weights are, and saves the network with them."""
     validation.restore_best()
     progress, frozen, held, console = validation.progress, judge.judged_on, judge.held_out, Console()
     predictions = judge.predict(frozen.inputs)
-    print_verdict(progress.best, predictions, frozen, judge.refine, console)
+    beside = {name: measured(frozen.inputs, frozen.truth) for name, measured in BASELINES.items()}
+    print_verdict(progress.best, beside, predictions, frozen, judge.refine, console)
     if held is not None:
         last = progress.history[-1][1]["held_out/rmse"]
         print_held_out(held, judge.predict(held.inputs), last, console)
-    console.print(str(cost), highlight=False)
+    console.print(f"{size}; {cost}", highlight=False)
     errors = rmse_by_entry(frozen.truth, predictions)
     by_entry = {"_".join(map(str, where)): float(errors[where]) for where in np.ndindex(errors.shape)}
     trial = current_trial()
+    for name, values in beside.items():
+        trial.describe(**{f"baseline/{name.replace(' ', '_')}/{measure}": value for measure, value in values.items()})
     trial.log({f"output/rmse_{where}": error for where, error in by_entry.items()}, progress.best_step)
     if folder is not None:
         judge.model.save(folder / "model.keras")
-        words = f"{judge.model.name}, {cost.parameters:,} parameters, after {cost.best_step:,} steps"
+        trial.offer_model(folder / "model.keras", frozen.inputs[:3], cost.best_step)
+        words = f"{judge.model.name}, {size.parameters:,} parameters, after {cost.best_step:,} steps"
         save_scatter(frozen.truth, predictions, folder / "scatter.png", words)
-        trial.attach(folder / "scatter.png", "plots")
+        save_conditioning(frozen.inputs, frozen.truth, predictions, folder / "conditioning.png", words)
+        for picture in ("scatter.png", "conditioning.png"):
+            trial.attach(folder / picture, "plots")
 
 
 def use_threads(threads: int | None) -> None:
@@ -197,7 +214,8 @@ def network_judge(network: keras.Model, settings: Config) -> Judge:
         network, data.target_scale, data.target.value, data.compression.value, input_norm=data.input_norm
     )
     part = held_out(data, settings.seed) if data.validation_split else None
-    return Judge(model, evaluation_set(evaluation, "validation"), evaluation.refine, part)
+    frozen = evaluation_set(evaluation, "validation")
+    return Judge(model, frozen, evaluation.refine, part, loss_on(frozen, settings.train.loss, data))
 
 
 def training_steps(settings: Config) -> int:

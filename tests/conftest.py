@@ -1,3 +1,4 @@
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,16 @@ def application(tmp_path: Path) -> Iterator[Application]:
     program = Application(tmp_path)
     yield program
     program.check_nothing_left()
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """Gives the logs back, which Hydra configures for a command that is the only one of its process."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

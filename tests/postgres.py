@@ -77,3 +77,15 @@ def _run(folder: str, name: str, *arguments: str | Path) -> None:
             [program, *arguments], cwd=folder, user=user, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=60
         )
     assert result.returncode == 0, Path(folder, f"{name}.log").read_text()
+
+
+def rows(url: str) -> Iterator[str]:
+    """Every row of every table of a database, as a text."""
+    import psycopg
+    from psycopg import sql
+
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        for (table,) in connection.execute(tables).fetchall():
+            for row in connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))):
+                yield f"{table}: {row}"

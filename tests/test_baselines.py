@@ -13,7 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from sweep.engine.baselines import Baselines
+from sweep.engine import baselines as engine
+from sweep.engine.configurations import Configurations
 from sweep.engine.errors import UserError
 from sweep.engine.settings import Settings
 from sweep.engine.storage import open_storage
@@ -38,7 +39,7 @@ def test_baselines_run_in_a_sibling_study_once(application: Application) -> None
     application.run(*THREE, TWO)
     trials = baselines(application)
     assert [(t.value, t.params) for t in trials] == [(pytest.approx(1.01), {}), (50.0, {})]
-    assert [t.user_attrs["enqueued"]["baseline"] for t in trials] == ["tenth", "large"]
+    assert [t.user_attrs["configuration"]["name"] for t in trials] == ["tenth", "large"]
     for trial, overrides in zip(trials, (["x=0.1"], ["x=0", "n=50"]), strict=True):
         folder = application.folder / "out/baselines" / str(trial.number)
         assert trial.user_attrs["output_dir"] == str(folder)
@@ -91,6 +92,14 @@ def test_a_baseline_has_its_own_overrides_alone_but_is_judged_as_the_study_is(ap
     config = OmegaConf.load(application.folder / "out/baselines/0/.hydra/config.yaml")
     assert (config.x, config.n, config.seconds) == (1.0, 1, 0.04)
     assert trial.value == 2.0
+
+
+def test_no_baseline_is_pruned(application: Application) -> None:
+    """Optuna's default pruner would begin to with the sixth."""
+    six = [baseline(f"b{n}", f"n={n}", "seconds=0") for n in (1, 1, 1, 1, 1, 900)]
+    six = [text.replace("b1=", f"b1{index}=") for index, text in enumerate(six)]
+    application.run("x=interval(-2,2)", "hydra.sweeper.n_trials=1", "hydra.sweeper.n_jobs=1", *six)
+    assert [t.state.name for t in baselines(application)] == ["COMPLETE"] * 6
 
 
 def test_ctrl_c_twice_during_the_baselines_is_an_interruption_and_no_failure(application: Application) -> None:
@@ -165,9 +174,11 @@ def test_what_cannot_be_run_is_one_message_and_leaves_nothing(application: Appli
     assert not (application.folder / "out").exists()
 
 
-def read(given: Any, config: dict[str, Any] | None = None, fixed: tuple[str, ...] = (), **settings: Any) -> Baselines:
+def read(
+    given: Any, config: dict[str, Any] | None = None, fixed: tuple[str, ...] = (), **settings: Any
+) -> Configurations:
     known = OmegaConf.create({**vars(Settings()), "baselines": given, **settings})
-    return Baselines.read(known, OmegaConf.create(config or {}), fixed)
+    return engine.read(known, OmegaConf.create(config or {}), fixed)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../a", "-a", "ä"])
@@ -212,8 +223,8 @@ def test_it_is_judged_by_what_there_is() -> None:
     assert read({}, compared_by=["judge"]).overrides == {}, "and by nothing where nothing is compared"
 
 
-def test_a_request_to_stop_a_study_reaches_its_baselines(tmp_path: Path) -> None:
+def test_a_request_to_stop_a_study_reaches_those_beside_it(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path / "mlruns/studies/s")
-    both = [optuna.create_study(study_name=name, storage=storage) for name in ("s", "s.baselines")]
+    all_of_them = [optuna.create_study(study_name=name, storage=storage) for name in ("s", "s.baselines", "s.confirm")]
     subprocess.run([sys.executable, "-m", "sweep", "--root", str(tmp_path), "stop", "s"], check=True)
-    assert [study.user_attrs["stop"] for study in both] == [True, True]
+    assert [study.user_attrs["stop"] for study in all_of_them] == [True, True, True]

@@ -17,9 +17,10 @@ from application import Application
 from optuna.trial import create_trial
 
 from sweep import preflight
+from sweep.engine.address import bare
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
-from sweep.engine.storage import bare, open_storage, remember
+from sweep.engine.storage import open_storage, remember
 from sweep.paths import Paths
 from sweep.results import delete
 from sweep.results.catalogue import entries, find

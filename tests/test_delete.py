@@ -2,17 +2,15 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from mlflow.entities import ViewType
+from mlflow_server import mlflow_server
 from optuna.trial import create_trial
 
 from sweep.engine import lease as leases
@@ -21,26 +19,27 @@ from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
 from sweep.engine.storage import open_storage, remember
 from sweep.engine.supervisor import SWEEPER, agent_key
+from sweep.engine.works import SIBLINGS, split
 from sweep.paths import Paths
 from sweep.results import delete as deletes
 from sweep.results import export
 from sweep.results.catalogue import find
 from sweep.tracking.runs import study_run
-from sweep.tracking.store import Store, client, open_store, server_command, server_environment
+from sweep.tracking.store import Store, client, open_store
 
 IDENTITY = Identity({}, {}, {}, ["minimize"])
 
 
 def make(paths: Paths, name: str, sibling: bool = False, store: Store | None = None) -> optuna.Study:
     """A study, or one's baselines, with two trials, their folders, and their runs where there is a store."""
-    home = paths.study(name.removesuffix(".baselines") if sibling else name)
+    home = paths.study(split(name)[0] if sibling else name)
     study = create_or_resume(open_storage(None, home), name, IDENTITY, 0)
     remember(home, None)
     parent = study_run(store, name, study.user_attrs["id"], {}) if store else None
-    tracker = parent.tracker() if parent else None
+    tracker = parent.tracker(home) if parent else None
     study.set_user_attr("tracking_uri", store.uri if store else None)
     for number in range(2):
-        folder = home / ("baselines" if sibling else "trials") / str(number)
+        folder = home / ((split(name)[1] or "") if sibling else "trials") / str(number)
         folder.mkdir(parents=True)
         (folder / "console.log").write_text("a line")
         study.add_trial(create_trial(value=0.5, user_attrs={"output_dir": str(folder)}))
@@ -120,15 +119,20 @@ def test_it_asks_first(paths: Paths) -> None:
     assert not paths.study("mine").exists()
 
 
-def test_baselines_alone_can_be_deleted(paths: Paths) -> None:
+@pytest.mark.parametrize("kind", SIBLINGS)
+def test_what_is_beside_a_study_can_be_deleted_alone_and_goes_with_it(paths: Paths, kind: str) -> None:
     make(paths, "mine")
-    make(paths, "mine.baselines", sibling=True)
-    assert len(find(paths, "mine.baselines").load().trials) == 2
-    delete(paths, "mine.baselines")
-    assert not (paths.study("mine") / "baselines").exists()
+    make(paths, f"mine.{kind}", sibling=True)
+    assert len(find(paths, f"mine.{kind}").load().trials) == 2
+    delete(paths, f"mine.{kind}")
+    assert not (paths.study("mine") / kind).exists()
     assert len(find(paths, "mine").load().trials) == 2
     with pytest.raises(UserError, match="something left"):
-        delete(paths, "mine.baselines")
+        delete(paths, f"mine.{kind}")
+    make(paths, f"mine.{kind}", sibling=True)
+    assert f"study mine.{kind}, 2 trials" in deletes.look(find(paths, "mine")).describe()
+    delete(paths, "mine")
+    assert not paths.study("mine").exists()
 
 
 @pytest.mark.parametrize("gone", ["trials", "study.journal", "study.journal.lock", "runs", "record"])
@@ -215,33 +219,14 @@ def test_a_database_of_mlflow_that_is_gone_has_no_runs_and_is_not_made(paths: Pa
 @pytest.fixture
 def server(tmp_path: Path, unused_port: int) -> Iterator[str]:
     """The address of an MLflow server."""
-    command = server_command(f"sqlite:///{tmp_path}/server/mlflow.db", tmp_path / "server/artifacts", unused_port)
-    (tmp_path / "server").mkdir()
-    with (tmp_path / "server/log").open("w") as log:
-        process = subprocess.Popen(command, env=server_environment(), stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{unused_port}"
-    try:
-        while not _answers(f"{uri}/health"):
-            assert process.poll() is None, (tmp_path / "server/log").read_text()
-            time.sleep(0.1)
+    with mlflow_server(tmp_path / "server", unused_port) as uri:
         yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def test_a_server_keeps_marked_runs_without_artifacts(paths: Paths, server: str, tmp_path: Path) -> None:
     store = open_store(server, "sweep", tmp_path)
     make(paths, "mine", store=store)
-    assert len(list((tmp_path / "server/artifacts").rglob("console.log"))) == 2
+    assert len(list((tmp_path / "server/artifacts").rglob("console.log"))) == 4  # as it was attached, and as a log
     assert "mlflow gc" in "".join(delete(paths, "mine"))
     assert not paths.study("mine").exists()
     assert list((tmp_path / "server/artifacts").rglob("console.log")) == []

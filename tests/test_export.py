@@ -12,7 +12,10 @@ from optuna.trial import TrialState, create_trial
 import conf.schema
 from sweep.engine.errors import UserError
 from sweep.engine.storage import open_storage
-from sweep.results.export import NOT_EXPORTED, command, describe, export
+from sweep.results.expectation import digest
+from sweep.results.export import command, describe, export
+from sweep.results.exported import NOT_EXPORTED, exported_values
+from sweep.tracking.params import run_params
 
 OVERRIDES = [
     *("model=residual", "schedule=cosine", "model.depth=5", "data.entry_range=[-4,4]", "optimizer.learning_rate=3e-5"),
@@ -71,7 +74,8 @@ def test_an_exported_trial_composes_to_the_same_configuration(study, run, compos
 
 
 def test_an_exported_file_says_where_it_is_from_and_reads_like_one_of_ours(study, run, tmp_path):
-    run(-0.7, *OVERRIDES, metrics={"val/rmse": 1.5})
+    made_with = {"commit": "abc with changes", "optuna": "5.0.0"}
+    run(-0.7, *OVERRIDES, metrics={"val/rmse": 1.5}, facts={"evaluation_digest": "0123"}, made_with=made_with)
     text = export(study, tmp_path / "conf").read_text()
     lines = text.splitlines()
     assert lines[0] == "# @package _global_"
@@ -89,9 +93,55 @@ def test_an_exported_file_says_where_it_is_from_and_reads_like_one_of_ours(study
     ):
         assert line in lines
     assert any(line.startswith("# Train it again: sweep run ") for line in lines)
-    assert any("optuna 5" in line for line in lines)
+    assert "# Evaluation set: 0123" in lines
+    assert "# Trained with: commit abc with changes, optuna 5.0.0" in lines
     for word in ("tracking", "storage", "paths", "hydra", "experiment:", "study:", "mlruns"):
         assert word not in text.split("\n\n", 1)[1]
+
+
+def test_what_was_confirmed_of_a_trial_is_in_its_file(study, run, tmp_path):
+    for value in (-0.7, -0.6):
+        run(value, *OVERRIDES)
+    candidates = [{"name": "trial 0", "trial": 0, "mean": -0.68, "low": -0.7, "high": -0.66}]
+    candidates.append({"name": "answer", "trial": None, "mean": -0.1, "low": None, "high": None})
+    study.set_user_attr("confirmed", {"candidates": candidates, "seeds": [1, 2, 3], "champion": "trial 0"})
+    said = (
+        "# Confirmed: value = -0.68, 95% interval -0.7 to -0.66, on the test set with 3 new seeds; the champion"
+    ).replace("value", "val/log10_rel_error")
+    assert said in export(study, tmp_path / "conf").read_text().splitlines()
+    assert "Confirmed" not in export(study, tmp_path / "conf", rank=2).read_text()
+
+
+def test_what_a_run_is_to_be_compared_with_is_checked_by_the_schema(study, run, compose_all, tmp_path):
+    run(-0.7, *OVERRIDES, facts={"evaluation_digest": "0123"}, made_with={"numpy": "2"})
+    export(study, tmp_path / "conf")
+    again = compose_all("+experiment=planted")
+    plain = OmegaConf.to_container(again, resolve=False, enum_to_str=True)
+    assert OmegaConf.get_type(again.expects) is conf.schema.ExpectsConfig
+    assert plain["expects"] == {
+        "of": "trial 0 of study planted",
+        "metric": "val/log10_rel_error",
+        "value": -0.7,
+        "configuration": digest(exported_values(plain)),
+        "evaluation": "0123",
+        "made_with": {"numpy": "2"},
+    }
+    other = compose_all("+experiment=planted", "model.depth=4")
+    other_values = exported_values(OmegaConf.to_container(other, resolve=False, enum_to_str=True))
+    assert digest(other_values) != again.expects.configuration
+    # It is no part of what a run is, and is not exported again.
+    assert not [key for key in run_params(again) if key.startswith("expects")]
+    assert "expects" in again.hydra.sweeper.identity_excludes
+    run(-0.8, "+experiment=planted")
+    assert "trial 1 of study planted" in export(study, tmp_path / "conf").read_text()
+
+
+def test_a_trial_without_a_value_is_compared_with_nothing(study, run, compose_all, tmp_path):
+    run(-0.7)
+    pruned = create_trial(state=TrialState.PRUNED, user_attrs=study.trials[0].user_attrs)
+    study.add_trial(pruned)
+    export(study, tmp_path / "conf", trial=1)
+    assert compose_all("+experiment=planted").expects is None
 
 
 def test_the_content_of_an_experiment_is_among_the_values(study, run, compose_all, tmp_path):

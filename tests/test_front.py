@@ -12,6 +12,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from sweep.engine.command import Command
 from sweep.engine.errors import UserError
 from sweep.engine.storage import open_storage
 from sweep.engine.study import is_feasible
@@ -21,6 +22,7 @@ from sweep.results.front import front, front_table, objective_names
 from sweep.results.leaderboard import ranked, table
 from sweep.results.progress import overview, render
 from sweep.results.snapshot import snapshot
+from sweep.results.story import Story
 from sweep.tracking.runs import study_run
 from sweep.tracking.store import client
 
@@ -224,7 +226,11 @@ def test_the_results_of_one_objective_are_the_old_keys_and_ours(study, add, tmp_
 def test_mlflow_has_every_objective_and_constraint_and_the_results_name_its_runs(several, open_experiment, tmp_path):
     store = open_experiment("several")
     parent = study_run(store, "planted", "id-front", {})
-    summary.close(several, tmp_path, parent, None, 0, Supervisor())
+    hydra = {"sweep": {"dir": "out"}, "sweeper": {"study_name": "planted", "n_jobs": 1}, "overrides": {"task": []}}
+    command = Command(("python", "fit.py"), ("-m",), str(tmp_path))
+    story = Story(several, parent.page(tmp_path), command, OmegaConf.create({"hydra": hydra}), tmp_path)
+    story.begin()
+    summary.close(several, tmp_path, story, None, 0, Supervisor())
     solution = OmegaConf.load(tmp_path / "optimization_results.yaml").solutions[0]
     run = client(store.uri).get_run(solution.mlflow_run_id)
     assert run.data.tags["sweep.trial"] == "6"

@@ -7,7 +7,8 @@ from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
 from sweep.engine.errors import UserError
-from sweep.results.leaderboard import number, ranked, short_names, states, table
+from sweep.engine.names import short_names
+from sweep.results.leaderboard import number, ranked, states, table
 
 SPACE = {
     "model.depth": IntDistribution(1, 8),

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 from conf.schema import DataConfig, Loss
+from data.evaluation import freeze
 from data.matrices import draw, inverse
-from data.targets import Compression, Target
-from sweep.training.losses import TrainedNetwork, formula
+from data.stream import stream
+from data.targets import Compression, Target, truth
+from data.targets import trained_units as as_trained
+from sweep.training.losses import TrainedNetwork, formula, loss_on
 
 MATRICES = draw(np.random.default_rng(0), 50, 3, (-2.0, 2.0), DataConfig().determinant)
 INVERSES = inverse(MATRICES.astype(np.float64))
@@ -85,3 +88,23 @@ def test_penalties_of_layers_are_added_and_the_mean_is_over_samples() -> None:
     predictions = network(MATRICES).numpy()
     plain = np.mean((predictions - targets) ** 2)
     assert fitted == pytest.approx(plain + np.sum(predictions**2) / 50, rel=1e-4)
+
+
+@pytest.mark.parametrize("target", list(Target), ids=lambda target: target.name)
+@pytest.mark.parametrize(
+    "changes", [{}, {"input_norm": True}, {"compression": Compression.asinh}, {"target_scale": 0.5}], ids=str
+)
+def test_trained_units_are_those_of_the_stream(target: Target, changes: dict[str, Any]) -> None:
+    data = DataConfig(target=target, **changes)
+    matrices, targets = next(stream(data, 0, 200, steps=1).as_numpy_iterator())
+    by_hand = as_trained(truth(matrices.astype(np.float64), target), matrices, data)
+    assert by_hand.dtype == np.float32
+    np.testing.assert_allclose(by_hand, targets, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", list(Loss), ids=lambda kind: kind.name)
+def test_the_loss_on_an_evaluation_set_is_what_training_would_say_of_it(kind: Loss) -> None:
+    data = DataConfig(target_scale=3.0, compression=Compression.asinh, input_norm=True)
+    frozen = freeze(MATRICES.copy(), Target.inverse, {})
+    assert loss_on(frozen, kind, data)(PREDICTED) == pytest.approx(loss(kind, data), rel=1e-4)
+    assert np.isnan(loss_on(frozen, kind, data)(np.full_like(PREDICTED, np.nan)))

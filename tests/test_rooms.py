@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-TENSORFLOW_ROOMS = ("sweep.train.", "sweep.callbacks.", "sweep.training.", "data.stream.", "data.pool.", "models.")
+LOGS_MODELS = "sweep.tracking.log_model"
+"""The process that logs models, the only module that needs both MLflow and Keras."""
+
+TENSORFLOW_ROOMS = (
+    *("sweep.train.", "sweep.callbacks.", "sweep.training.", "data.stream.", "data.pool.", "models."),
+    f"{LOGS_MODELS}.",
+)
 """Only here may TensorFlow or Keras be imported."""
 
 SLOW = {"tensorflow", "keras", "mlflow"}
@@ -89,6 +95,11 @@ def test_only_tracking_imports_mlflow_and_only_training_tensorflow() -> None:
         assert not packages & {"tensorflow", "keras"} or f"{name}.".startswith(TENSORFLOW_ROOMS), name
 
 
+def test_what_needs_keras_and_mlflow_is_a_process_or_called_where_both_are_loaded() -> None:
+    calling = {name for name, path in MODULES.items() if any(i.startswith(LOGS_MODELS) for i in imports(path))}
+    assert calling == {"sweep.tracking.run_model"}
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -98,8 +109,10 @@ def test_only_tracking_imports_mlflow_and_only_training_tensorflow() -> None:
         "import sweep.engine.sweeper, sweep.engine.agent, sweep.engine.process, sweep.tracking, sweep.tracking.store",
         "import sweep.results.leaderboard, sweep.results.progress, sweep.results.export, sweep.results.summary",
         "import hydra_plugins.sweep_optuna.sweeper",
+        "import sweep.results.importance, sweep.results.report.build, sweep.results.attach, sweep.tracking.files",
+        "import sweep.recompose, sweep.results.confirm, sweep.results.ablate",
         "import sweep.results.catalogue, sweep.results.delete, sweep.tracking.forget",
-        "import sweep.results.importance",
+        "import sweep.results.models, sweep.results.register, sweep.tracking.log_model, sweep.tracking.run_model",
     ],
 )
 def test_what_should_answer_at_once_loads_nothing_slow(program: str) -> None:

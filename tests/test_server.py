@@ -1,7 +1,6 @@
 """`sweep ui`: a real server, looked at with a real browser."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,14 +11,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from browser import browser
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.storage import open_storage
 from sweep.paths import Paths
-from sweep.tracking.runs import finish_study, study_run
+from sweep.tracking.runs import study_run
 from sweep.tracking.store import open_store
-
-CHROMIUM = shutil.which("chromium")
 
 
 @dataclass
@@ -37,7 +37,11 @@ def server(tmp_path: Path, unused_port: int) -> Iterator[Server]:
         open_storage(None, paths.study("seen")), "seen", Identity({}, {"x": "1,2"}, {}, ["minimize"]), 0
     )
     run = study_run(store, "seen", study.user_attrs["id"], {"space/x": "1,2"})
-    finish_study(run, note="What this study found")
+    page = run.page(tmp_path)
+    page.describe("What this study found")
+    page.end("FINISHED")
+    assert page.close() == 0
+    study.set_user_attr("tracking_uri", store.uri)
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
     process = subprocess.Popen(
         [sys.executable, "-m", "sweep", "ui", "--port", str(unused_port)],
@@ -57,26 +61,9 @@ def server(tmp_path: Path, unused_port: int) -> Iterator[Server]:
 
 def test_the_newest_study_is_announced_and_its_page_opens(server: Server) -> None:
     assert server.address.startswith(f"http://127.0.0.1:{server.port}/#/experiments/")
-    if CHROMIUM is None:
-        if os.environ.get("SWEEP_REQUIRE_SERVICES"):
-            pytest.fail("chromium is not installed, and SWEEP_REQUIRE_SERVICES wants it")
-        pytest.skip("chromium is not installed")
-    options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    quiet = "--disable-component-update --disable-sync --virtual-time-budget=30000 --dump-dom"
-    with subprocess.Popen(
-        [CHROMIUM, *options.split(), *quiet.split(), server.address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as browser:
-        try:
-            page, _ = browser.communicate(timeout=120)
-        finally:
-            if browser.poll() is None:
-                os.killpg(browser.pid, signal.SIGKILL)
-    assert "What this study found" in page
-    assert "sweep.study" in page
+    assert server.address.endswith("?workflowType=machine_learning")
+    with browser() as opened:
+        opened.open(server.address, "What this study found", "Model registry")
 
 
 def test_it_ends_with_its_workers_and_a_busy_port_is_refused(server: Server, tmp_path: Path) -> None:
@@ -98,3 +85,68 @@ def test_it_ends_with_its_workers_and_a_busy_port_is_refused(server: Server, tmp
     assert alive == []
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+
+def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweep", "ui", *arguments],
+        env={**os.environ, "SWEEP_ROOT": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refused(root: Path, *arguments: str) -> str:
+    """What the command says that is refused."""
+    process = start(root, *arguments)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert "Traceback" not in errors
+    return errors
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A root with two studies, of which the older is tracked by a server elsewhere."""
+    for name in ("older", "newer"):
+        storage = open_storage(None, Paths(tmp_path).study(name))
+        made = create_or_resume(storage, name, Identity({}, {"x": "1,2"}, {}, ["minimize"]), 0)
+        made.add_trial(create_trial(params={"x": 1.0}, distributions={"x": FloatDistribution(0, 2)}, value=0.25))
+        if name == "older":
+            made.set_user_attr("tracking_uri", "https://tracking.example")
+            made.set_user_attr("page", "/experiments/7/runs/8")
+    return tmp_path
+
+
+def test_optuna_dashboard_shows_the_newest_study_or_the_one_that_is_named(begun: Path, unused_port: int) -> None:
+    for study, shown in ((), "newer"), (("older",), "older"):
+        process = start(begun, *study, "--optuna", "--port", str(unused_port))
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[1]
+            assert address.startswith(f"http://127.0.0.1:{unused_port}/dashboard/")
+            assert f"{unused_port}, which is in use" in refused(begun, "--optuna", "--port", str(unused_port))
+            with browser() as opened:
+                opened.open(address, f"{shown} (id=", "History")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_a_study_that_a_server_elsewhere_has_is_told(begun: Path) -> None:
+    process = start(begun, "older")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "https://tracking.example/#/experiments/7/runs/8?workflowType=machine_learning" in output
+
+
+def test_what_cannot_be_shown_is_said(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert "'newer', which is not tracked in MLflow" in refused(begun, "newer")
+    assert "newer, older" in refused(begun, "none") or "older, newer" in refused(begun, "none")
+    empty = tmp_path_factory.mktemp("empty")
+    assert "no runs in" in refused(empty)
+    assert "none in" in refused(empty, "--optuna")
+    assert list(empty.iterdir()) == []

@@ -546,6 +546,9 @@ def test_a_function_suggests_further_params(read: Read, module: str, composed: C
         assert config.note == "a=b, c"
     points = list(space.points())
     assert values_of(points, "model.depth") == {"1", "3"}
+    assert len(values_of(points, "model.width")) == len(values_of(points, "data.entry_range")) == 2, "both ends"
+    alone = list(read("model.depth=choice(2)", custom_search_space=f"{module}.width").points())
+    assert len(values_of(alone, "data.entry_range")) == 2, "a single point is asked about twice"
     assert all(composed(point).note == "a=b, c" for point in points)
     assert space.describe()["custom_search_space"] == f"{module}.width"
     assert space.read_point("enqueue[0]", {"model.depth": 1, "model.width": 2}) == {"model.depth": 1, "model.width": 2}

@@ -185,3 +185,59 @@ def test_a_trial_that_was_given_back_is_not_closed_and_has_no_agent(storage: Bas
     assert study.trials[0].user_attrs["agent"] is None
     assert not studies.close(study, storage, 0, outcomes.orphaned())
     assert studies.claim(study, storage) is not None
+
+
+def named(name: str, **more: int) -> dict[str, object]:
+    return {"name": name, "overrides": [f"n={name}"], **more}
+
+
+def test_named_configurations_are_run_once_each_and_what_nobody_asks_for_any_more_waits(storage: BaseStorage) -> None:
+    study = make(storage)
+    a, b, c = named("a"), named("b"), named("a", seed=7)
+    assert studies.top_up(study, None, configurations=[a, b]) == 2
+    assert studies.top_up(study, None, configurations=[a, c]) == 1
+    assert [t.user_attrs[studies.CONFIGURATION] for t in studies.waiting(study)] == [a, c]
+    assert studies.outstanding(study, 3) == 2
+    assert end(study, storage, COMPLETE) == 0
+    assert studies.unfinished(study, [a, b, c], 3) == [b, c]
+    studies.top_up(study, None, configurations=[a, b, c])
+    assert [t.number for t in studies.waiting(study)] == [1, 2]
+
+
+def test_a_configuration_is_unfinished_until_no_retry_of_it_is_left(storage: BaseStorage) -> None:
+    study, a = make(storage), named("a")
+    studies.top_up(study, None, configurations=[a])
+    end(study, storage, outcomes.died(-9))
+    assert studies.unfinished(study, [a], max_retries=1) == [a]
+    assert studies.unfinished(study, [a], max_retries=0) == []
+    studies.retry(study, studies.retries(study, 1)[0])
+    assert studies.unfinished(study, [a], max_retries=1) == [a]
+    assert study.trials[1].user_attrs[studies.CONFIGURATION] == a
+    end(study, storage, COMPLETE)
+    assert studies.unfinished(study, [a], max_retries=1) == []
+
+
+def test_to_ask_for_the_same_again_writes_nothing(storage: BaseStorage, tmp_path: Path) -> None:
+    study = make(storage)
+    studies.top_up(study, None, configurations=[named("a")])
+    size = (tmp_path / "study.journal").stat().st_size
+    studies.top_up(study, None, configurations=[named("a")])
+    assert (tmp_path / "study.journal").stat().st_size == size
+
+
+def test_a_configuration_may_have_a_seed_of_its_own(storage: BaseStorage) -> None:
+    study = make(storage)
+    studies.top_up(study, None, configurations=[named("a"), named("a", seed=7)])
+    assert seeds.trial_seed(study, study.trials[1]) == 7
+    assert seeds.trial_seed(study, study.trials[0]) != 7
+
+
+def test_fresh_seeds_are_the_same_every_time_and_none_that_the_study_has(storage: BaseStorage) -> None:
+    study = make(storage, seed=3)
+    studies.top_up(study, 50)
+    own = {seeds.trial_seed(study, trial) for trial in study.trials}
+    confirm, ablate = seeds.fresh_seeds(study, 2, 20), seeds.fresh_seeds(study, 3, 20)
+    assert confirm[:5] == seeds.fresh_seeds(study, 2, 5)
+    assert len(own | set(confirm) | set(ablate)) == 50 + 20 + 20
+    assert seeds.fresh_seeds(study, 2, 19, used={confirm[0]}) == confirm[1:]
+    assert seeds.fresh_seeds(make(storage, "other", seed=4), 2, 5) != confirm[:5]

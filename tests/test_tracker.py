@@ -1,63 +1,33 @@
+import dataclasses
 import http.client
-import os
+import json
+import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tracking_server import TrackingServer
 
 from sweep.tracking.runs import study_run
-from sweep.tracking.store import Store, client, open_store, server_command, server_environment
-from sweep.tracking.tracker import Tracker
-
-
-class Server:
-    """An MLflow server on loopback that can be killed and started again."""
-
-    def __init__(self, folder, port):
-        self.folder, self.port = folder, port
-        self.uri = f"http://127.0.0.1:{port}"
-        self.process = None
-
-    def start(self):
-        command = server_command(f"sqlite:///{self.folder}/mlflow.db", self.folder / "artifacts", self.port)
-        with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                command, env=server_environment(), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
-        while not self._answers():
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            time.sleep(0.1)
-
-    def kill(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def _answers(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+from sweep.tracking.spool import spools
+from sweep.tracking.store import Store, client, open_store
+from sweep.tracking.tracker import Tracker, new_spool, take_over
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+    server = TrackingServer(tmp_path_factory.mktemp("server"))
     server.start()
     yield server
     server.kill()
+
+
+def tracker_in(folder, store, kind="run"):
+    return Tracker(store, new_spool(folder, store, tags={"sweep.kind": kind}))
 
 
 def history(store, name="val/rmse"):
@@ -75,7 +45,7 @@ def test_a_server_killed_in_the_middle_loses_no_point_and_doubles_none(server, t
     store = open_store(server.uri, "outage", tmp_path)
     picture = tmp_path / "scatter.png"
     picture.write_bytes(b"a picture")
-    tracker = study_run(store, "quick", "id-1", {"n_trials": "4"}).tracker()
+    tracker = study_run(store, "quick", "id-1", {"n_trials": "4"}).tracker(tmp_path)
 
     def write(number, steps):
         for step in steps:
@@ -156,7 +126,7 @@ def test_what_is_done_without_an_answer_is_not_done_twice(server, forgetful, tmp
     store = open_store(server.uri, "forgetful", tmp_path)
     picture = tmp_path / "scatter.png"
     picture.write_bytes(b"a picture")
-    tracker = Tracker(Store(forgetful, store.experiment, store.experiment_id), tags={"sweep.kind": "trial"})
+    tracker = tracker_in(tmp_path, Store(forgetful, store.experiment, store.experiment_id), "trial")
     tracker.begin(0, "a run", {"a": "1"}, {"sweep.trial": "0"})
     for step in range(10):
         tracker.write(0, "metrics", {"values": {"val/rmse": float(step)}, "step": step})
@@ -168,19 +138,152 @@ def test_what_is_done_without_an_answer_is_not_done_twice(server, forgetful, tmp
     assert statuses == {0: "FAILED"}
 
 
-def test_events_after_the_end_are_said(open_experiment, caplog):
-    tracker = Tracker(open_experiment("closed"))
+def test_events_after_the_end_are_said(open_experiment, tmp_path, caplog):
+    tracker = tracker_in(tmp_path, open_experiment("closed"))
     assert tracker.close() == 0
     tracker.write(0, "facts", {"a": 1})
     assert "came after the tracker was closed" in caplog.text
     assert tracker.close(0) == 1
 
 
-def test_the_caller_never_waits(open_experiment):
-    tracker = Tracker(open_experiment("waits"), tags={"sweep.kind": "run"})
+def test_the_caller_never_waits(open_experiment, tmp_path):
+    tracker = tracker_in(tmp_path, open_experiment("waits"))
     tracker.begin(0, "a run", {})
     for step in range(10_000):
         tracker.write(0, "report", {"value": float(step), "step": step})
     assert not tracker.flush(0)  # the first is not written yet
     tracker.end(0, "COMPLETE")
     assert tracker.close() == 0
+
+
+KILLED = """
+import json, os, signal, sys
+from sweep.tracking.runs import StudyRun
+from sweep.tracking.spool import Spool
+from sweep.tracking.spool import spools
+from sweep.tracking.store import Store
+settle, left = Spool.settle, int(sys.argv[4])
+def settle_or_die(spool):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    settle(spool)
+Spool.settle = settle_or_die
+tracker = StudyRun(Store(*json.loads(sys.argv[1])), sys.argv[2], "quick", "id-8").tracker(sys.argv[3])
+for number in range(2):
+    tracker.begin(number, f"quick {number}", {"a": "1"})
+    for step in range(10):
+        values = {"val/rmse": step / 7, "best/rmse": 1.0 if step < 5 else 0.5}
+        tracker.write(number, "metrics", {"values": values, "step": step})
+    tracker.write(number, "metrics", {"values": {"best/rmse": 0.25}, "step": 3})
+tracker.end(0, "COMPLETE", value=0.5)
+tracker.flush()
+for number in (0, 1):
+    tracker.write(number, "constraint", {"name": "memory", "value": -1.0})
+tracker.end(1, "PRUNED", "pruned")
+tracker.flush()
+"""
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_what_was_sent_before_a_kill_and_not_remembered_is_there_once(open_experiment, tmp_path, written):
+    """The first lot or the second is sent again, by a process that has to find out what was begun, and how it stood."""
+    store = open_experiment(f"sent twice {written}")
+    parent = study_run(store, "quick", "id-8", {})
+    place = json.dumps([store.uri, store.experiment, store.experiment_id])
+    command = [sys.executable, "-c", KILLED, place, parent.run_id, str(tmp_path), str(written)]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    points, statuses = history(store)
+    assert statuses == {0: "FINISHED", 1: "KILLED" if written else "RUNNING"}, "all of it was sent"
+    (path,) = spools(tmp_path)
+    tracker = take_over(path)
+    assert tracker.waiting == (3 if written else 25)
+    assert tracker.close() == (1 if written else 0)  # the constraint came after the end of its trial
+    assert history(store) == (points, statuses)
+    assert points == {n: [(step, step / 7) for step in range(10)] for n in (0, 1)}
+    best, _ = history(store, "best/rmse")
+    assert best[0] == best[1] or not written
+    assert sorted(best[0]) == sorted([*((s, 1.0 if s < 5 else 0.5) for s in range(10)), (3, 0.25), (9, 0.25)])
+    if written:
+        memory, _ = history(store, "constraint/memory")
+        assert memory[1] == [(9, -1.0)]
+    assert spools(tmp_path) == []
+
+
+def test_what_a_process_has_not_sent_another_does_and_goes_on_with_it(open_experiment, tmp_path, unused_port):
+    store = open_experiment("left")
+    nowhere = Store(f"http://127.0.0.1:{unused_port}", store.experiment, store.experiment_id)
+    tracker = tracker_in(tmp_path, nowhere)
+    tracker.begin(0, "a run", {"a": "1"}, {"sweep.trial": "0"})
+    tracker.write(0, "metrics", {"values": {"val/rmse": 0.5}, "step": 7})
+    assert tracker.close() == tracker.waiting == 2
+    (path,) = spools(tmp_path)
+    path.write_text(path.read_text().replace(nowhere.uri, store.uri))
+    again = take_over(path)
+    again.write(0, "metrics", {"values": {"val/rmse": 0.25}, "step": 8})
+    again.end(0, "COMPLETE")
+    assert again.close() == 0
+    (run,) = client(store.uri).search_runs([store.experiment_id], "tags.`sweep.kind` = 'run'")
+    assert run.info.status == "FINISHED"
+    assert [p.step for p in client(store.uri).get_metric_history(run.info.run_id, "val/rmse")] == [7, 8]
+    assert take_over(path) is None
+
+
+def test_a_disk_that_is_full_is_said_once_and_costs_events_alone(open_experiment, tmp_path, monkeypatch, caplog):
+    tracker = tracker_in(tmp_path, open_experiment("full"))
+    tracker.begin(0, "a run", {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (tracker.path.stat().st_size, hard))
+    try:
+        for step in range(3):
+            tracker.write(0, "metrics", {"values": {"a": 1.0}, "step": step})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    tracker.end(0, "COMPLETE")
+    assert tracker.close() == tracker.lost == 3
+    assert caplog.text.count("cannot be kept") == 1
+    assert "3 events are not in MLflow" in caplog.text
+
+
+def test_a_study_that_goes_on_writes_what_it_said_before_in_order(open_experiment, tmp_path, unused_port):
+    store = open_experiment("page")
+    parent = study_run(store, "quick", "id-9", {})
+    nowhere = dataclasses.replace(parent, store=dataclasses.replace(store, uri=f"http://127.0.0.1:{unused_port}"))
+    page = nowhere.page(tmp_path)
+    page.begin()
+    page.metrics({"trials/done": 1}, 1)
+    page.metrics({"trials/done": 2}, 2)
+    page.describe("before")
+    page.end("KILLED")
+    assert not page.catch_up()
+    assert page.away == f"http://127.0.0.1:{unused_port} (Connection refused)"
+    assert page.close() == page.waiting == 6
+    (path,) = spools(tmp_path)
+    path.write_text(path.read_text().replace(nowhere.store.uri, store.uri))
+
+    again = parent.page(tmp_path)
+    assert again.step == 2
+    again.begin()
+    again.metrics({"trials/done": 3}, 3)
+    assert again.catch_up()
+    api = client(store.uri)
+    run = api.get_run(parent.run_id)
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["mlflow.note.content"] == "before"
+    again.end("FINISHED")
+    assert again.close() == 0
+    assert api.get_run(parent.run_id).info.status == "FINISHED"
+    assert [p.step for p in api.get_metric_history(parent.run_id, "trials/done")] == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_is_written_by_two_processes_at_once(open_experiment, tmp_path):
+    """As when a report is attached while the study runs."""
+    store = open_experiment("two")
+    parent = study_run(store, "quick", "id-10", {})
+    page, other = parent.page(tmp_path), parent.page(tmp_path)
+    page.metrics({"trials/done": 1}, 1)
+    other.attach(__file__, "report")
+    assert (other.close(), page.close()) == (0, 0)
+    assert [f.path for f in client(store.uri).list_artifacts(parent.run_id)] == ["report"]

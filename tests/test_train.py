@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import Config, EvaluationConfig, Loss
 from data.evaluation import evaluation_set
 from sweep.engine.trial import Trial, TrialPruned, running
-from sweep.metrics import measures
+from sweep.metrics import NAMES, measures, zero_skill
 from sweep.train import compiled_network, largest_divisor, train, training_batches, training_steps, use_threads
 from sweep.training.schedule import learning_rate
 
@@ -38,8 +38,11 @@ class Events(list[tuple[str, dict[str, Any]]]):
     def facts(self) -> dict[str, Any]:
         return {name: fact for kind, payload in self if kind == "facts" for name, fact in payload.items()}
 
+    def metrics(self) -> dict[str, float]:
+        return {name: v for kind, payload in self if kind == "metrics" for name, v in payload["values"].items()}
 
-def test_a_trial_leaves_its_model_its_scatter_and_its_facts(
+
+def test_a_trial_leaves_its_model_its_pictures_its_costs_and_its_facts(
     compose: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events = Events()
@@ -53,22 +56,61 @@ def test_a_trial_leaves_its_model_its_scatter_and_its_facts(
     assert predictions.shape == (500, 3, 3)
     assert measures(frozen.inputs, frozen.truth, predictions)["rmse"] == pytest.approx(objective, rel=1e-5)
 
-    scatter = tmp_path / "scatter.png"
-    assert scatter.read_bytes().startswith(b"\x89PNG")
-    assert ("artifact", {"path": str(scatter), "folder": "plots"}) in events
+    for name in ("scatter.png", "conditioning.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert ("artifact", {"path": str(tmp_path / name), "folder": "plots"}) in events
     reports = [payload for kind, payload in events if kind == "report"]
     assert [report["step"] for report in reports] == [6, 12]
     assert objective == min(report["value"] for report in reports)
-    assert events.facts()["parameters"] == 10 * 8 + 9 * 9
+    costs = {name.removeprefix("cost/"): v for name, v in events.metrics().items() if name.startswith("cost/")}
+    assert costs["parameters"] == 10 * 8 + 9 * 9
     products = 2 * (9 * 8 + 8 * 9)
-    assert products <= events.facts()["flops_per_sample"] <= products + 60  # biases, activations, the scale
-    assert 0 < events.facts()["seconds_to_best"] <= events.facts()["seconds"]
-    assert events.facts()["best_step"] in (6, 12)
+    assert products <= costs["flops_per_sample"] <= products + 60  # biases, activations, the scale
+    assert 0 < costs["seconds_to_best"] <= 12 / costs["steps_per_second"] + 1e-6
+    assert costs["samples_per_second"] == pytest.approx(64 * costs["steps_per_second"])
+    assert costs["steps"] == 12
+    assert costs["best_step"] in (6, 12)
     assert events.facts()["evaluation_digest"] == frozen.digest
 
     printed = capsys.readouterr().out
     for words in ("this network", "zero skill", "best linear", "root mean squared error", "A·X̂", "161 parameters"):
         assert words in printed
+
+
+def test_the_test_set_is_for_a_trial_that_is_the_last_word(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary, final = Events(), Events()
+    asked: list[str] = []
+
+    def recorded(recipe: Any, split: Any) -> Any:
+        asked.append(split)
+        return evaluation_set(recipe, split)
+
+    for module in ("sweep.train", "sweep.training.last_word"):
+        monkeypatch.setattr(f"{module}.evaluation_set", recorded)
+    with running(Trial(0, ordinary.send)):
+        objective = train(compose(*SMALL), tmp_path)
+    assert set(asked) == {"validation"}
+    assert not [name for kind, payload in ordinary if kind == "metrics" for name in payload["values"] if "test" in name]
+    with running(Trial(0, final.send, final=True)):
+        last = train(compose(*SMALL), tmp_path)
+    assert asked.count("test") == 1
+    assert last != objective
+    logged = {name: v for kind, p in final if kind == "metrics" for name, v in p["values"].items()}
+    assert logged["test/log10_rel_error"] == last
+    assert logged["best/log10_rel_error"] == objective, "the validation set chooses the weights"
+    frozen = evaluation_set(EvaluationConfig(size=500), "test")
+    assert final.facts()["test_digest"] == frozen.digest
+    assert final.facts()["test_zero_skill"] == zero_skill(frozen.inputs, frozen.truth)["log10_rel_error"]
+    assert "test_best_linear" in final.facts()
+
+
+def test_nothing_but_the_last_word_asks_for_the_test_set() -> None:
+    root = Path(__file__).parents[1]
+    files = [path for room in ("sweep", "models", "conf", "data") for path in (root / room).rglob("*.py")]
+    asking = [path.name for path in files if re.search(r"""evaluation_set\([^)]*["']test["']""", path.read_text())]
+    assert asking == ["last_word.py"]
 
 
 def test_the_same_seed_gives_the_same_objective_bit_for_bit_in_a_warm_process(compose: Compose) -> None:
@@ -83,6 +125,19 @@ def test_outside_hydra_and_without_a_folder_nothing_is_written(compose: Compose,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_losses_can_be_objectives_in_the_units_that_are_trained_in(compose: Compose) -> None:
+    for metric in ("train/loss", "val/loss"):
+        events = Events()
+        with running(Trial(0, events.send)):
+            value = train(compose(*SMALL, f"objective.metric={metric}", "train.loss=mse", "data.target_scale=3"))
+        logged = [payload["values"] for kind, payload in events if kind == "metrics" and metric in payload["values"]]
+        assert [payload["value"] for kind, payload in events if kind == "report"] == [one[metric] for one in logged]
+        assert value == min(one[metric] for one in logged)
+        for one in logged:
+            assert one["val/loss"] == pytest.approx((one["val/rmse"] / 3) ** 2, rel=1e-4)
+            assert one["train/loss"] != one["val/loss"]
+
+
 def test_divergence_is_nan_not_an_exception(compose: Compose, tmp_path: Path) -> None:
     events = Events()
     with running(Trial(0, events.send)):
@@ -91,9 +146,42 @@ def test_divergence_is_nan_not_an_exception(compose: Compose, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pruning_leaves_the_task(compose: Compose) -> None:
-    with running(Trial(0, Events(prune=True).send)), pytest.raises(TrialPruned):
+def test_pruning_leaves_the_task_with_its_measures_and_costs(compose: Compose) -> None:
+    events = Events(prune=True)
+    with running(Trial(0, events.send)), pytest.raises(TrialPruned):
         train(compose(*SMALL))
+    assert events.metrics()["cost/steps"] == 6
+    costs = {"parameters", "flops_per_sample", "steps_per_second", "samples_per_second", "best_step", "seconds_to_best"}
+    expected = {f"{prefix}/{name}" for prefix in ("val", "best") for name in NAMES} | {f"cost/{name}" for name in costs}
+    assert expected <= set(events.metrics())
+
+
+def test_a_trial_says_what_it_is_judged_and_trained_on(compose: Compose) -> None:
+    def told(*overrides: str) -> dict[str, Any]:
+        events = Events()
+        with running(Trial(0, events.send)):
+            train(compose(*SMALL, *overrides))
+        return {payload["context"]: payload for kind, payload in events if kind == "dataset"}
+
+    frozen = evaluation_set(EvaluationConfig(size=500), "validation")
+    first = told("seed=3")
+    judged, trained = first["evaluation"], first["training"]
+    assert judged["digest"] == frozen.digest
+    assert judged["described"]["size"] == 500
+    assert judged["columns"] == {"matrix": "float32 (3, 3)", "inverse": "float64 (3, 3)"}
+    assert trained["name"] == "endless stream of matrices"
+    assert {"num_samples": "endless", "entry_range": [-2.0, 2.0], "seed": 3}.items() <= trained["described"].items()
+    assert trained["described"]["determinant_rule"] == "above 0.1"
+    other = told("seed=3", "train.batch_size=32", "model.width=4")["training"]
+    assert (other["digest"], other["described"]["batch_size"]) == (trained["digest"], 32)
+    assert told("seed=4")["training"]["digest"] != trained["digest"]
+    pool = told("seed=3", "data.num_samples=100", "data.validation_split=0.2")["training"]
+    assert (pool["name"], pool["described"]["num_samples"], pool["described"]["held_out"]) == (
+        "pool of matrices",
+        100,
+        20,
+    )
+    assert pool["digest"] != trained["digest"]
 
 
 def test_training_learns(compose: Compose) -> None:

@@ -27,19 +27,24 @@ from optuna.trial import FrozenTrial
 from sweep.engine import build, seeds
 from sweep.engine import outcome as outcomes
 from sweep.engine import study as studies
+from sweep.engine.address import withhold
+from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch
 from sweep.engine.limits import Limits
-from sweep.engine.outcome import Outcome, run_state
+from sweep.engine.made_with import MADE_WITH, made_with
+from sweep.engine.mirror import Mirror
+from sweep.engine.outcome import Outcome
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.placement import share_out
 from sweep.engine.plan import Plan
 from sweep.engine.process import Job, pack
 from sweep.engine.proposal import Proposal, propose
-from sweep.engine.redact import redact
+from sweep.engine.redact import redacted
 from sweep.engine.slot import Slot
-from sweep.engine.storage import STORAGE_VARIABLE, Unwritable, open_storage, with_password
+from sweep.engine.storage import Unwritable, open_storage
 from sweep.engine.supervisor import NOW, STOP, SWEEPER, agent_key
-from sweep.tracking.params import run_params
+from sweep.engine.texts import change_texts
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +57,19 @@ class Agent:
 
     def __init__(self, plan: Plan, index: int) -> None:
         self._plan, settings = plan, plan.settings
-        self._url = plan.storage and with_password(plan.storage, STORAGE_VARIABLE)
-        self._storage = open_storage(self._url, plan.home)
+        self._storage = open_storage(plan.storage, plan.home)
         known = studies.load_study(self._storage, plan.study)
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
         self._study = studies.load_study(self._storage, plan.study, sampler, build.pruner(settings.pruner))
+        self._made_with = made_with(plan.task)
         self._lease = Lease.named(self._study, agent_key)
         self._watch = Watch()
         limits = Limits(settings.trial_timeout, settings.trial_memory, settings.recycle_after, settings.recycle_memory)
         setup = pack(plan.task, plan.hydra_context)
         cores = share_out(sorted(os.sched_getaffinity(0)), settings.n_jobs)
         self._slots = [Slot(i, cores[i], setup, limits) for i in range(settings.n_jobs)]
-        self._tracker = plan.parent.tracker() if plan.parent is not None else None
+        self._mirror = Mirror(plan)
 
     def run(self) -> None:
         """Fills the slots until the study has nothing left to do, or is told to stop."""
@@ -80,6 +85,7 @@ class Agent:
                         self._fenced(self._check_limits, slot)
                     if slot.free and not stopping:
                         self._fenced(self._start_next, slot)
+                self._mirror.look()
                 busy = {slot.connection: slot for slot in self._slots if slot.connection is not None}
                 if not busy and (stopping or not studies.outstanding(self._study, self._plan.settings.max_retries)):
                     break
@@ -91,8 +97,7 @@ class Agent:
         finally:
             for slot in self._slots:
                 slot.end()
-            if self._tracker is not None:
-                self._tracker.close()
+            self._mirror.close()
             with contextlib.suppress(Unwritable, StorageInternalError):
                 self._lease.release()
 
@@ -119,8 +124,7 @@ class Agent:
             assert trial is not None
             log.warning("Trial %d was closed by someone else before it ended here", trial.number)
             slot.kill()
-            if self._tracker is not None:
-                self._tracker.end(trial.number, run_state(outcomes.orphaned()), outcomes.orphaned().reason)
+            self._mirror.end(trial.number, outcomes.orphaned())
 
     def _start_next(self, slot: Slot) -> None:
         claimed = studies.claim(self._study, self._storage)
@@ -153,13 +157,13 @@ class Agent:
         """Hands a trial that has its configuration to the slot's process."""
         assert slot.trial is not None
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
-        slot.trial.set_user_attr("overrides", overrides)
+        slot.trial.set_user_attr("overrides", redacted(overrides))
         slot.trial.set_user_attr("output_dir", str(folder))
-        if self._tracker is not None:
-            tags = {"sweep.output_dir": str(folder)}
-            self._tracker.begin(claimed.number, self._run_name(slot), run_params(config), tags, folder)
+        slot.trial.set_user_attr(MADE_WITH, self._made_with)
+        self._mirror.begin(slot.trial, config, overrides, folder)
         earlier = studies.earlier_folders(self._study, claimed)
-        job = Job(claimed.number, config, len(self._study.directions), str(folder / "console.log"), tuple(earlier))
+        console, objectives = str(folder / "console.log"), len(self._study.directions)
+        job = Job(claimed.number, config, objectives, console, tuple(earlier), self._plan.final)
         try:
             slot.run(job)
         except OSError as error:
@@ -167,6 +171,8 @@ class Agent:
                 self._finish(slot, outcomes.not_started(error))
             else:  # it died while it was idle: what it was to do can be done again
                 self._lost(slot)
+        else:
+            self._mirror.watch(slot.trial, slot.pid)
 
     def _repeat(self, slot: Slot, known: FrozenTrial) -> None:
         """Tells a trial the value that its params were found to have."""
@@ -181,19 +187,13 @@ class Agent:
     def _end_unbegun(self, slot: Slot, outcome: Outcome) -> None:
         """Closes a trial that no process ran."""
         assert slot.trial is not None
-        if self._tracker is not None:
-            params = {key: str(value) for key, value in slot.trial.params.items()}
-            self._tracker.begin(slot.trial.number, self._run_name(slot), params)
+        self._mirror.begin_unrun(slot.trial)
         self._finish(slot, outcome)
 
     def _repeats(self, claimed: FrozenTrial) -> bool:
-        """Whether a trial may have params that were scored before: a retry has those of its trial, a baseline none."""
-        baseline = studies.BASELINE in claimed.user_attrs.get(studies.ENQUEUED, {})
-        return self._plan.settings.repeat or studies.RETRY_OF in claimed.user_attrs or baseline
-
-    def _run_name(self, slot: Slot) -> str:
-        assert slot.trial is not None
-        return f"{self._plan.study} {slot.trial.number}"
+        """Whether a trial may have params that were scored before: a retry has its trial's, a configuration none."""
+        unlike = {studies.RETRY_OF, studies.CONFIGURATION} & set(claimed.user_attrs)
+        return self._plan.settings.repeat or bool(unlike)
 
     def _overrides(self, slot: Slot, proposal: Proposal) -> list[str]:
         settings, trial = self._plan.settings, proposal.trial
@@ -209,13 +209,12 @@ class Agent:
         return overrides
 
     def _compose(self, number: int, overrides: list[str]) -> DictConfig:
-        config = self._plan.hydra_context.config_loader.load_sweep_config(self._plan.config, overrides)
+        config = compose(self._plan.hydra_context.config_loader, self._plan.config, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
             config.hydra.sweep.dir = self._plan.folder
-        if self._url is not None and self._plan.storage is not None:
-            redact(config, self._url, self._plan.storage)
+        change_texts(config, withhold)
         return config
 
     def _receive(self, slot: Slot) -> None:
@@ -240,8 +239,10 @@ class Agent:
             slot.facts.update(payload)
         elif kind == "constraint":
             slot.trial.set_constraint(payload["name"], payload["value"])
-        if self._tracker is not None:
-            self._tracker.write(slot.trial.number, kind, payload)
+        elif kind == "model":  # whether it is logged, the sweeper knows, who sees all trials
+            slot.trial.set_user_attr(studies.MODEL, payload["path"])
+            return
+        self._mirror.write(slot.trial.number, kind, payload)
 
     def _report(self, trial: optuna.Trial, value: float, step: int) -> bool:
         if len(self._study.directions) > 1:
@@ -264,16 +265,16 @@ class Agent:
         trial = slot.trial
         assert trial is not None
         trial.set_user_attr("metrics", {k: v for k, v in slot.metrics.items() if math.isfinite(v)})
-        trial.set_user_attr("facts", slot.facts)
+        trial.set_user_attr("facts", redacted(slot.facts))
         if not studies.close(self._study, self._storage, trial.number, outcome):
             raise UpdateFinishedTrialError
         slot.trial = None
         if outcome.state == "FAIL":
             log.warning("Trial %d failed: %s", trial.number, outcome.traceback or outcome.reason)
-        if self._tracker is not None:
-            self._tracker.end(trial.number, run_state(outcome), outcome.reason, outcome.traceback, outcome.values)
+        self._mirror.end(trial.number, outcome)
 
 
+@redacted_outputs()
 def run_agent(plan: Plan, _config: Any) -> None:
     """The task that the Hydra launcher is given: an agent, as a Hydra job of its own."""
     from hydra.core.hydra_config import HydraConfig

@@ -1,97 +1,84 @@
 """Baselines: configurations that a study is compared with, although they are no points of its search space.
 
 Among a study's own trials, one without its params would take the samplers' relative search space away. So baselines are
-the trials of a sibling study, NAME.baselines, whose runs are under the same parent run. A baseline is configured by its
-own overrides alone; what the study's trials are judged by, it takes from the study.
+the trials of a sibling study. A baseline is configured by its own overrides alone; what the study's trials are judged
+by, it takes from the study.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution
-from optuna.trial import BaseTrial
 
+from sweep.engine.configurations import Configurations
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
-from sweep.engine.study import BASELINE, ENQUEUED
-
-SUFFIX = ".baselines"
-"""What the name of the sibling study ends with."""
+from sweep.engine.overrides import written
 
 _NOWHERE = object()
 
 
 @dataclass(frozen=True)
-class Baselines:
-    """The overrides of each baseline, by its name: what the sibling study has instead of a search space.
+class Frame:
+    """What a configuration that is none of a study's own takes from the study, so that both can be compared.
 
     Attributes:
-        overrides: by name.
-        fixed: overrides that all have in common.
+        kept: overrides of the study that say where things are kept: they come before the configuration's own.
+        judged: overrides that say what is judged by: they come after them.
     """
 
-    overrides: Mapping[str, tuple[str, ...]]
-    fixed: tuple[str, ...] = ()
+    kept: tuple[str, ...]
+    judged: tuple[str, ...]
 
     @classmethod
-    def read(cls, settings: DictConfig, config: DictConfig, fixed: Iterable[str]) -> Baselines:
-        """Reads `hydra.sweeper.baselines`.
+    def of(cls, settings: DictConfig, config: DictConfig, fixed: Iterable[str]) -> Frame:
+        """The frame that a study gives.
 
         Args:
             settings: `hydra.sweeper`.
             config: the study's composed configuration.
-            fixed: the study's fixed overrides, of which those count that say where things are kept.
+            fixed: the study's fixed overrides.
 
         Raises:
-            UserError: if a baseline has no name that a run can have, or is no list of overrides; or if there is nothing
-                to compare by.
+            UserError: if there is nothing to compare by.
         """
-        written: Any = OmegaConf.to_container(settings.baselines, resolve=True)
         kept = [line for line in fixed if below(line.lstrip("+~").partition("=")[0], settings.identity_excludes)]
-        judged = [text for key in settings.compared_by for text in _overrides(config, str(key))] if written else []
-        found = {}
-        for name, given in written.items():
-            key = f"hydra.sweeper.baselines.{name}"
-            if not NAME.fullmatch(str(name)):
-                raise UserError(key, repr(name), "a name of letters, digits and any of _.+=@-")
-            own = [given] if isinstance(given, str) else given
-            if not isinstance(own, list) or not all(isinstance(line, str) and "=" in line for line in own):
-                raise UserError(key, repr(given), "a list of overrides, as in ['+experiment=question']")
-            found[str(name)] = (*kept, *own, *judged)
-        return cls(found, tuple(kept))
+        judged = [text for key in settings.compared_by for text in _overrides(config, str(key))]
+        return cls(tuple(kept), tuple(judged))
 
-    def trials(self) -> list[dict[str, Any]]:
-        """What the sibling study is to run: a baseline with other overrides than before is another trial."""
-        return [{BASELINE: name, "overrides": list(lines)} for name, lines in self.overrides.items()]
+    def around(self, own: Iterable[str]) -> tuple[str, ...]:
+        """All overrides of a configuration that has these of its own."""
+        return (*self.kept, *own, *self.judged)
 
-    def suggest(self, trial: BaseTrial) -> list[str]:
-        """The overrides of the baseline that a trial is."""
-        return list(trial.user_attrs[ENQUEUED]["overrides"])
 
-    def read_point(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises UserError: there are no points."""
-        raise UserError(name, given, "nothing: baselines have no parameters")
+def read(settings: DictConfig, config: DictConfig, fixed: Iterable[str]) -> Configurations:
+    """Reads `hydra.sweeper.baselines`.
 
-    def violated(self, _params: Mapping[str, Any]) -> str | None:
-        """None: there are no constraints."""
-        return None
+    Args:
+        settings: `hydra.sweeper`.
+        config: the study's composed configuration.
+        fixed: the study's fixed overrides, of which those count that say where things are kept.
 
-    def points(self) -> Iterator[list[str]]:
-        """The overrides of each."""
-        yield from map(list, self.overrides.values())
-
-    def describe(self) -> dict[str, str]:
-        """Nothing: baselines may be added to those there are."""
-        return {}
-
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Nothing: nothing is drawn."""
-        return {}
+    Raises:
+        UserError: if a baseline has no name that a run can have, or is no list of overrides; or if there is nothing to
+            compare by.
+    """
+    given_by_name: Any = OmegaConf.to_container(settings.baselines, resolve=True)
+    if not given_by_name:
+        return Configurations({})
+    frame, found = Frame.of(settings, config, fixed), {}
+    for name, given in given_by_name.items():
+        key = f"hydra.sweeper.baselines.{name}"
+        if not NAME.fullmatch(str(name)):
+            raise UserError(key, repr(name), "a name of letters, digits and any of _.+=@-")
+        own = [given] if isinstance(given, str) else given
+        if not isinstance(own, list) or not all(isinstance(line, str) and "=" in line for line in own):
+            raise UserError(key, repr(given), "a list of overrides, as in ['+experiment=question']")
+        found[str(name)] = frame.around(own)
+    return Configurations(found, frame.kept)
 
 
 def below(key: str, rooms: Iterable[str]) -> bool:
@@ -107,14 +94,4 @@ def _overrides(config: DictConfig, key: str) -> list[str]:
     if OmegaConf.is_dict(part):
         return [text for name in part for text in _overrides(config, f"{key}.{name}")]
     plain: Any = OmegaConf.to_container(part, resolve=True, enum_to_str=True) if OmegaConf.is_config(part) else part
-    return [f"{key}={Override._get_value_element_as_str(_quoted(plain))}"]
-
-
-def _quoted(value: Any) -> Any:
-    """A value whose strings stay strings when Hydra reads them again."""
-    if isinstance(value, list):
-        return [_quoted(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _quoted(each) for name, each in value.items()}
-    value = getattr(value, "name", value)  # of an enum
-    return QuotedString(value, Quote.single) if isinstance(value, str) else value
+    return [written(key, plain)]

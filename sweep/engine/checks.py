@@ -7,10 +7,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweep.engine.address import same_database
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME, Direction
 
 IF_CHANGED = ("refuse", "go_on", "new")
+
+LOG_MODEL = ("best", "all", "none")
 
 _AT_LEAST = {"n_trials": 1, "n_jobs": 1, "n_agents": 1, "max_retries": 0, "recycle_after": 1, "patience": 1}
 _ABOVE_0 = ("timeout", "trial_timeout", "trial_memory", "recycle_memory")
@@ -49,6 +52,10 @@ def check_settings(settings: DictConfig, name: str, config: DictConfig) -> None:
     if settings.if_changed not in IF_CHANGED:
         raise UserError("hydra.sweeper.if_changed", repr(settings.if_changed), ", ".join(IF_CHANGED))
     directions(settings)
+    log_model(settings)
+    if same_database(settings.storage, settings.tracking.uri):
+        allowed = "another database than the study's storage: Optuna and MLflow both count their tables' version in one"
+        raise UserError("tracking.uri", settings.tracking.uri, allowed)
     if settings.n_agents > 1 and config.hydra.launcher._target_ == _BASIC:
         allowed = "1 with hydra/launcher=basic, which has one machine; more with submitit_local, submitit_slurm or ray"
         raise UserError("hydra.sweeper.n_agents", settings.n_agents, allowed)
@@ -66,6 +73,15 @@ def directions(settings: DictConfig) -> list[Direction]:
     if not found:
         raise UserError("hydra.sweeper.direction", "an empty list", "minimize or maximize, or a list of them")
     return found
+
+
+def log_model(settings: DictConfig) -> str:
+    """Which trials' models are logged to MLflow. Raises UserError if it is none of "best", "all" and "none"."""
+    given = settings.tracking.log_model
+    name = str(getattr(given, "name", given))
+    if name not in LOG_MODEL:
+        raise UserError("hydra.sweeper.tracking.log_model", repr(name), ", ".join(LOG_MODEL))
+    return name
 
 
 def _or_null(key: str) -> str:

@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
 from sweep.engine.parameter import Parameter
 
 MOST = 64
@@ -48,6 +53,37 @@ def corners(parameters: Mapping[str, Parameter], violated: Callable[[Point], str
                 break
         else:
             untouched[target].remove(value)
+
+
+class Ends(BaseSampler):
+    """Draws one end of every distribution, or one of its choices: with 0, 1, … each of them in turn."""
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """Nothing is drawn together."""
+        return {}
+
+    def sample_relative(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Nothing is drawn together."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The end, or the choice."""
+        ends = Parameter(param_name, "", param_distribution, (), "", {}).extremes()
+        return ends[self._turn % len(ends)]
 
 
 def _needed(parameters: Mapping[str, Parameter], target: str, untouched: Mapping[str, list[Any]]) -> Point:

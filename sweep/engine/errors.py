@@ -2,6 +2,8 @@
 
 from hydra.errors import CompactHydraException
 
+from sweep.engine.redact import redact, redacted
+
 
 class UserError(CompactHydraException):
     """An input that is refused: `WHAT: got RECEIVED, allowed is ALLOWED`.
@@ -15,10 +17,10 @@ class UserError(CompactHydraException):
     """
 
     def __init__(self, what: str, received: object, allowed: str) -> None:
-        super().__init__(f"{what}: got {received}, allowed is {allowed}")
-        self.what = what
-        self.received = received
-        self.allowed = allowed
+        super().__init__(redact(f"{what}: got {received}, allowed is {allowed}"))
+        self.what = redact(what)
+        self.received = redacted(received)
+        self.allowed = redact(allowed)
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, object, str]]:
         """Survives the way from a worker process, where the message alone would not rebuild it."""

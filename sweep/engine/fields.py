@@ -122,8 +122,10 @@ class Fields:
     @functools.cached_property
     def config(self) -> DictConfig:
         """The configuration with what is fixed, which the settings of the search space may do too."""
-        known = self._master.hydra.overrides.task if "hydra" in self._master else self._fixed
-        return self._master if set(self._fixed) <= set(known) else self._compose() or self._master
+        if "hydra" not in self._master:
+            return self._master
+        known = OmegaConf.to_container(self._master.hydra.overrides.task, resolve=False)
+        return self._master if set(self._fixed) <= set(known or ()) else self._compose() or self._master
 
     def is_group(self, key: str) -> bool:
         """Whether a key is a config group, with or without a package."""

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import optuna
@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage
 
 from sweep.engine.errors import UserError
+from sweep.engine.redact import HIDDEN, redacted
 from sweep.engine.study import EXHAUSTED, load_study
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*", re.ASCII)
@@ -56,7 +57,8 @@ class Identity:
 
     def plain(self) -> dict[str, Any]:
         """What is compared when the study goes on, as values that a storage keeps; trials keep their distributions."""
-        return {"fixed": dict(self.fixed), "space": dict(self.space), "directions": list(self.directions)}
+        plain = {"fixed": dict(self.fixed), "space": dict(self.space), "directions": list(self.directions)}
+        return cast("dict[str, Any]", redacted(plain))
 
 
 def create_or_resume(
@@ -93,9 +95,9 @@ def create_or_resume(
             raise UserError("the study's name", repr(name), "a name that no other program's study has")
         return _made(study, plain, seed)  # whoever began to make it was killed
     changes = [
-        *_changes(known["fixed"], plain["fixed"]),
-        *_changes(known["space"], plain["space"]),
-        *_changes({"direction": known["directions"]}, {"direction": plain["directions"]}),
+        *differences(known["fixed"], plain["fixed"]),
+        *differences(known["space"], plain["space"]),
+        *differences({"direction": known["directions"]}, {"direction": plain["directions"]}),
     ]
     if seed is not None and seed != study.user_attrs["seed"]:
         changes.append(f"seed: {study.user_attrs['seed']} -> {seed}")
@@ -135,13 +137,26 @@ def _identity(study: optuna.Study) -> Any:
     return None
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is another value in one of two configurations by flat key, each as `key: then -> now`."""
     keys = sorted({*then, *now})
     return [
         f"{key}: {then.get(key, 'not there')} -> {now.get(key, 'not there')}"
         for key in keys
-        if (key in then, then.get(key)) != (key in now, now.get(key))
+        if not (key in then and key in now and _same(then[key], now[key]))
     ]
+
+
+def _same(then: Any, now: Any) -> bool:
+    """Whether two values are the same; what was hidden in one of them is, whatever it was: a password may change."""
+    if isinstance(then, str) and isinstance(now, str) and HIDDEN in then + now:
+        return any(
+            re.fullmatch(".*".join(map(re.escape, one.split(HIDDEN))), other, re.DOTALL)
+            for one, other in ((then, now), (now, then))
+        )
+    if isinstance(then, list) and isinstance(now, list):
+        return len(then) == len(now) and all(map(_same, then, now))
+    return bool(then == now)
 
 
 def _check_compatible(study: optuna.Study, name: str, identity: Identity) -> None:
@@ -172,8 +187,13 @@ def fixed_part(config: DictConfig, excludes: Iterable[str]) -> dict[str, Any]:
 
     Interpolations stay as they are written: what they point to is there under its own key.
     """
-    left_out = ("hydra", *excludes)
-    flat: dict[str, Any] = {}
+    return flat(OmegaConf.to_container(config, resolve=False, enum_to_str=True), ("hydra", *excludes))
+
+
+def flat(values: Any, excludes: Iterable[str] = ()) -> dict[str, Any]:
+    """Nested plain values by flat key ("model.depth"), without the keys in `excludes`; lists stay whole."""
+    left_out = set(excludes)
+    found: dict[str, Any] = {}
 
     def walk(key: str, value: Any) -> None:
         if key in left_out:
@@ -182,7 +202,7 @@ def fixed_part(config: DictConfig, excludes: Iterable[str]) -> dict[str, Any]:
             for name, inner in value.items():
                 walk(f"{key}.{name}" if key else str(name), inner)
         else:
-            flat[key] = value
+            found[key] = value
 
-    walk("", OmegaConf.to_container(config, resolve=False, enum_to_str=True))
-    return flat
+    walk("", values)
+    return found

@@ -11,6 +11,8 @@ from hydra.errors import CompactHydraException
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from sweep.engine.torn import cut_torn_line
+
 
 class Unwritable(CompactHydraException):
     """The journal cannot be written, as when its disk is full. What was written before is all there."""
@@ -69,17 +71,3 @@ def open_journal(path: Path) -> JournalStorage:
         return JournalStorage(_Backend(str(path), lock_obj=_Lock(str(path))))
     except OSError as error:
         raise Unwritable(f"The study's journal cannot be opened: {path} ({error.strerror})") from error
-
-
-def cut_torn_line(descriptor: int) -> None:
-    """Cuts an unterminated last line off an open journal."""
-    end = size = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - 4096)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)

@@ -8,6 +8,7 @@ import traceback as tb
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweep.engine.redact import redact
 from sweep.engine.trial import TrialPruned
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -16,7 +17,7 @@ Retry = Literal["always", "bounded", "never"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended.
+    """How a trial ended; without anything secret, whatever was raised.
 
     Attributes:
         state: Optuna's name of the state.
@@ -32,6 +33,10 @@ class Outcome:
     reason: str = ""
     traceback: str = ""
     retry: Retry = "never"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", redact(self.reason))
+        object.__setattr__(self, "traceback", redact(self.traceback))
 
 
 def returned(value: Any, objectives: int) -> Outcome:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 
 from sweep.engine import literals
 from sweep.engine.errors import UserError
@@ -30,6 +31,20 @@ def parse(lines: Iterable[str], loader: ConfigLoader) -> dict[str, Override]:
             raise UserError(name.lstrip("+~"), repr(received), f"Hydra's grammar: {_advice(error)}") from error
         overrides[override.key_or_group + (f"@{override.package}" if override.package else "")] = override
     return overrides
+
+
+def written(key: str, value: Any) -> str:
+    """The override that gives a key a plain value, whose texts stay texts when Hydra reads them again."""
+    return f"{key}={Override._get_value_element_as_str(_quoted(value))}"
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_quoted(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _quoted(each) for name, each in value.items()}
+    value = getattr(value, "name", value)  # of an enum
+    return QuotedString(value, Quote.single) if isinstance(value, str) else value
 
 
 def _advice(error: Exception) -> str:

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
+from sweep.engine.command import Command
+
 if TYPE_CHECKING:
     from sweep.tracking.runs import StudyRun
 
@@ -42,11 +44,11 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, as its agents get it.
+    """A study, as its agents get it. A launcher may keep it in a file: there is no password in it.
 
     Attributes:
         study: the study's name.
-        storage: its storage's URL, without a password, or None for the journal in `home`.
+        storage: its storage's URL, without its password, or None for the journal in `home`.
         home: the folder of the journal.
         folder: the folder of the trials.
         sweeper: token of the sweeper's lease; an agent whose sweeper is gone begins nothing more.
@@ -56,6 +58,9 @@ class Plan:
         space: what varies.
         settings: `hydra.sweeper`.
         parent: the study's MLflow run, or None if nothing is tracked.
+        command: what the sweeper was started with.
+        tags: tags of every trial's run, such as the source's commit.
+        final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
     study: str
@@ -69,3 +74,6 @@ class Plan:
     space: Space
     settings: DictConfig
     parent: StudyRun | None
+    command: Command
+    tags: Mapping[str, str]
+    final: bool = False

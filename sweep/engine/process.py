@@ -25,6 +25,7 @@ from typing import Any
 import cloudpickle
 
 from sweep.engine.outcome import Outcome, raised, returned
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.trial import Trial, running
 
 END_SECONDS = 5.0
@@ -43,6 +44,7 @@ class Job:
         objectives: how many numbers the task is to return.
         console: the file that takes what the trial prints.
         earlier: output folders of earlier attempts at the same trial, the latest first.
+        final: whether the trial is the last word on its configuration.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Job:
     objectives: int
     console: str
     earlier: tuple[str, ...] = ()
+    final: bool = False
 
 
 class TrialProcess:
@@ -121,6 +124,7 @@ def pack(task: Any, hydra_context: Any) -> bytes:
     return bytes(cloudpickle.dumps((task, hydra_context, Singleton.get_state())))
 
 
+@redacted_outputs(streams=True)
 def main() -> None:
     """The child: waits for trials, runs them, leaves when its agent does."""
     connection = Connection(int(sys.argv[2]))
@@ -144,6 +148,7 @@ def main() -> None:
     while True:
         job: Job = cloudpickle.loads(inbox.get())
         outcome = _run(task, context, job, send)
+        sys.stderr.write(outcome.traceback)  # to the trial's console.log, where a program of its own would have it
         sys.stdout.flush()
         sys.stderr.flush()
         connection.send(("outcome", outcome))
@@ -166,7 +171,7 @@ def _run(task: Any, context: Any, job: Job, send: Any) -> Outcome:
     with open(job.console, "ab", buffering=0) as console:  # noqa: PTH123
         for descriptor in (1, 2):  # TensorFlow's C++ writes to the descriptors, not to sys.stderr
             os.dup2(console.fileno(), descriptor)
-    with running(Trial(job.number, send, job.earlier)):
+    with running(Trial(job.number, send, job.earlier, job.final)):
         try:
             result = run_job(
                 task_function=task,

@@ -13,11 +13,12 @@ from sweep.engine.samplers import SAMPLERS
 
 @dataclass
 class TrackingSettings:
-    """Where MLflow keeps the study's runs: nowhere unless `uri` is set."""
+    """Where MLflow keeps the study's runs (nowhere unless `uri` is set), and which models: "best", "all" or "none"."""
 
     uri: str | None = None
     experiment: str = "sweep"
     artifacts: str = "mlruns/artifacts"
+    log_model: Any = "best"
 
 
 @dataclass
@@ -53,11 +54,16 @@ class Settings:
         custom_search_space: dotted path of a function (config, trial) that suggests further params.
         when: conditions by key: a parameter exists only when another key has a value (or one of a list of values).
         constraints: expressions of params that every point must fulfil.
+        roles: what the study asks about (`scientific`), what it only has to tune (`nuisance`) and what it holds still
+            (`fixed`), as lists of keys.
         seed: what all seeds are derived from; null draws one.
         seed_key: the configuration key that is given each trial's seed, if any.
         threads_key: the configuration key that is given each trial's number of threads, if any.
         identity_excludes: keys that may change without making it another study.
+        not_comparable: why the trials of the study cannot be compared by their values, if they cannot: a mark that
+            everything it writes bears, and keeps.
         export: the name under which the best configuration is exported at the end, if at all.
+        report: whether the report is made at the end: some seconds, and pictures.
         tracking: MLflow.
     """
 
@@ -91,11 +97,14 @@ class Settings:
     custom_search_space: str | None = None
     when: dict[str, Any] = field(default_factory=dict)
     constraints: list[str] = field(default_factory=list)
+    roles: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     seed_key: str | None = None
     threads_key: str | None = None
     identity_excludes: list[str] = field(default_factory=list)
+    not_comparable: str | None = None
     export: str | None = None
+    report: bool = False
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 

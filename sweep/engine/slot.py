@@ -50,6 +50,12 @@ class Slot:
         return self._process.connection if self._process is not None and self.trial is not None else None
 
     @property
+    def pid(self) -> int:
+        """The id of the slot's process, which there is once it has run a trial."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def free(self) -> bool:
         """Whether a trial may begin here."""
         return self.trial is None and time.monotonic() >= self._rests_until

@@ -23,7 +23,7 @@ from optuna.trial import BaseTrial
 
 from sweep.engine import conditions, distributions, legacy_space, literals, overrides
 from sweep.engine.constraints import Constraint
-from sweep.engine.corners import TRIES, corners
+from sweep.engine.corners import TRIES, Ends, corners
 from sweep.engine.custom_space import CustomSpace
 from sweep.engine.errors import UserError
 from sweep.engine.explain import nearest
@@ -136,13 +136,17 @@ class SearchSpace:
     def points(self) -> Iterator[list[str]]:
         """Overrides of points that together touch every choice and both ends of every interval.
 
+        A function in Python is asked at each of them, and at two at least, so that what it suggests is seen to vary.
+
         Raises:
             UserError: if no point is found that fulfils the constraints, or the function in Python fails.
         """
-        found = False
+        found: list[Mapping[str, Any]] = []
         for point in corners(self.parameters, self.violated):
-            found = True
-            yield [*self.fixed, *self._overrides(point)] if self.custom is None else self.suggest(_trial_at(point))
+            found.append(point)
+            yield self._at(point, len(found))
+        if self.custom is not None and len(found) == 1:
+            yield self._at(found[0], 2)
         if not found and self.constraints:
             texts = ", ".join(one.text for one in self.constraints)
             raise UserError("hydra.sweeper.constraints", texts, f"what a point in {TRIES} of the search space fulfils")
@@ -184,6 +188,12 @@ class SearchSpace:
         """What Optuna draws from, by key."""
         return {key: parameter.distribution for key, parameter in self.parameters.items()}
 
+    def _at(self, point: Mapping[str, Any], turn: int) -> list[str]:
+        """All overrides at a point; what a function suggests beyond it is at its ends, in turn."""
+        if self.custom is None:
+            return [*self.fixed, *self._overrides(point)]
+        return self.suggest(_trial_at(point, turn))
+
     def _overrides(self, point: Mapping[str, Any]) -> list[str]:
         return [self.parameters[key].override(value) for key, value in point.items()]
 
@@ -218,12 +228,12 @@ def _parameter(
     return Parameter(key, prefix, drawn, texts, source, {})
 
 
-def _trial_at(point: Mapping[str, Any]) -> optuna.Trial:
-    """A trial of no study, with these params."""
+def _trial_at(point: Mapping[str, Any], turn: int) -> optuna.Trial:
+    """A trial of no study, with these params, which is suggested the ends of all others, in turn."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study = optuna.create_study(sampler=Ends(turn))
     finally:
         optuna.logging.set_verbosity(verbosity)
     study.enqueue_trial(dict(point))

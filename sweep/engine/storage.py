@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 import weakref
 from collections.abc import Iterator
@@ -12,32 +11,20 @@ from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
+from sweep.engine.address import STORAGE, bare, with_password
 from sweep.engine.errors import UserError
-from sweep.engine.journal import Unwritable, cut_torn_line, open_journal
+from sweep.engine.journal import Unwritable, open_journal
+from sweep.engine.redact import learn
 
-__all__ = [
-    "Unwritable",
-    "absolute",
-    "bare",
-    "cut_torn_line",
-    "only_one",
-    "open_storage",
-    "recall",
-    "remember",
-    "with_password",
-]
+__all__ = ["Unwritable", "only_one", "open_storage", "recall", "remember"]
 
 JOURNAL = "study.journal"
 """Name of the journal in a study's folder."""
 
 ADDRESS = "study.storage"
 """Name of the file in a study's folder that says where else the study is kept."""
-
-STORAGE_VARIABLE = "SWEEP_STORAGE"
-"""The environment variable that names the database of the studies that have none of their own, with its password."""
 
 _JOURNAL_SCHEME = "journal://"
 _OPENING_SECONDS = (0.1, 0.3, 1.0, 3.0)
@@ -57,18 +44,22 @@ def open_storage(url: str | None, folder: str | Path, what: str = "hydra.sweeper
     """Opens a storage. Any number of processes may open a new database at once.
 
     Args:
-        url: a database URL of SQLAlchemy's, `journal:///PATH`, or None for the journal of a study's `folder`.
+        url: a database URL of SQLAlchemy's, `journal:///PATH`, or None for the journal of a study's `folder`. Its
+            password, if it is not in it, is that of SWEEP_STORAGE if it names the same database, else the driver's own
+            concern (PGPASSWORD, .pgpass).
         folder: the study's folder.
         what: what an error calls the URL.
 
     Raises:
-        UserError: if the database cannot be opened; its password is not shown.
+        UserError: if the database cannot be opened.
         Unwritable: if the journal cannot be.
     """
     if url is None:
         return open_journal(Path(folder, JOURNAL))
     if url.startswith(_JOURNAL_SCHEME):
         return open_journal(Path(url.removeprefix(_JOURNAL_SCHEME)))
+    url = with_password(url, STORAGE)
+    learn(url)
     try:
         return _open_database(url)
     except (SQLAlchemyError, StorageInternalError, ImportError, ValueError, RuntimeError) as error:
@@ -103,38 +94,6 @@ def remember(folder: Path, url: str | None) -> None:
 
 
 def recall(folder: Path) -> str | None:
-    """Where the study of a folder is kept; None is the journal in it.
-
-    The password is that of SWEEP_STORAGE if it names the same database, else the driver's own concern (PGPASSWORD,
-    .pgpass).
-    """
+    """Where the study of a folder is kept, without the password; None is the journal in it."""
     path = Path(folder, ADDRESS)
-    return with_password(path.read_text(encoding="utf-8").strip(), STORAGE_VARIABLE) if path.exists() else None
-
-
-def with_password(url: str, variable: str) -> str:
-    """The URL in an environment variable, password and all, if it is this one but for that; else this one."""
-    known = os.environ.get(variable)
-    return known if known and bare(known) == bare(url) else url
-
-
-def bare(url: str) -> str:
-    """A storage's URL without its password, the same from every directory."""
-    if url.startswith(_JOURNAL_SCHEME):
-        return absolute(url)
-    try:
-        given = make_url(absolute(url))
-    except SQLAlchemyError:
-        return "a text that is no URL"
-    query = given.difference_update_query(["password"]).query
-    own = URL.create(given.drivername, given.username, None, given.host, given.port, given.database, query)
-    return own.render_as_string()
-
-
-def absolute(url: str) -> str:
-    """A storage's URL that means the same file, if it is one, from every directory."""
-    for scheme in (_JOURNAL_SCHEME, "sqlite:///", "sqlite+pysqlite:///"):
-        path = url.removeprefix(scheme)
-        if path and path != url and not path.startswith((":memory:", "file:")):
-            return f"{scheme}{Path(path).absolute()}"
-    return url
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None

@@ -6,7 +6,7 @@ attempts: a retry is a further trial, which names its first attempt in the attri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,8 +27,14 @@ ORPHANED = "orphaned"
 ENQUEUED = "enqueued"
 """Trial attribute: the point that the user asked for, as it was written."""
 
-BASELINE = "baseline"
-"""What names a baseline in what was asked for: such a trial has overrides of its own and no params."""
+CONFIGURATION = "configuration"
+"""Trial attribute: the named configuration that a sibling study's trial is, in place of params.
+
+It has a `name`, `overrides` of its own, and a `seed` if it is to be another than the study would give it.
+"""
+
+MODEL = "model"
+"""Trial attribute: the file of the model that its task offered."""
 
 FIXED_PARAMS = "fixed_params"
 """System attribute of a trial whose params are decided: the one that Optuna's own `enqueue_trial` writes."""
@@ -36,8 +42,20 @@ FIXED_PARAMS = "fixed_params"
 N_TRIALS = "n_trials"
 """Study attribute: the budget, in first attempts."""
 
+MAX_RETRIES = "max_retries"
+"""Study attribute: how often a trial is run again whose process died."""
+
+NOT_COMPARABLE = "not_comparable"
+"""Study attribute, and key of `hydra.sweeper`: why its trials cannot be compared by their values, if they cannot."""
+
+WANTED = "wanted"
+"""Attribute of a study without a budget: the numbers of the first attempts that were asked for last."""
+
 EXHAUSTED = "exhausted"
 """Study attribute: whether the sampler has no further point to try."""
+
+_ASKED = (ENQUEUED, CONFIGURATION)
+"""Trial attributes of which one says what was asked for, if anything was."""
 
 
 def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any = None) -> optuna.Study:
@@ -69,47 +87,72 @@ def earlier_folders(study: optuna.Study, trial: FrozenTrial) -> list[str]:
     return [other.user_attrs["output_dir"] for other in reversed(before) if "output_dir" in other.user_attrs]
 
 
-def top_up(study: optuna.Study, n_trials: int | None, points: Sequence[Mapping[str, Any]] = ()) -> int:
+def top_up(
+    study: optuna.Study,
+    n_trials: int | None,
+    points: Sequence[Mapping[str, Any]] = (),
+    configurations: Sequence[Mapping[str, Any]] = (),
+) -> int:
     """Sets the budget, and adds WAITING trials until the study has as many first attempts; returns how many it added.
 
     A budget lower than before leaves what was waiting beyond it waiting.
 
     Args:
         study: the study.
-        n_trials: its budget; None is as many as there are points.
+        n_trials: its budget; None is what is asked for here and nothing else: what was asked for earlier and has not
+            begun is left waiting.
         points: params, all or some, that are to be tried before any that the sampler draws; one that was added by an
             earlier call is not added again.
+        configurations: what a study without params is to run (see `CONFIGURATION`), what it has run included.
     """
     trials = study.get_trials(deepcopy=False)
-    known = [trial.user_attrs[ENQUEUED] for trial in trials if ENQUEUED in trial.user_attrs]
-    for point in points:
-        if point not in known:
-            attributes = {ENQUEUED: dict(point)}
-            fixed = {} if BASELINE in point else {FIXED_PARAMS: dict(point)}
-            study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed))
-    have = sum(RETRY_OF not in trial.user_attrs for trial in study.get_trials(deepcopy=False))
-    study.set_user_attr(N_TRIALS, have if n_trials is None else n_trials)
-    for _ in range((n_trials or 0) - have):
+    known = [(kind, trial.user_attrs[kind]) for trial in trials for kind in _ASKED if kind in trial.user_attrs]
+    asked = [*((ENQUEUED, dict(each)) for each in points), *((CONFIGURATION, dict(each)) for each in configurations)]
+    for kind, each in asked:
+        if (kind, each) not in known:
+            fixed = {FIXED_PARAMS: each} if kind == ENQUEUED else {}
+            study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={kind: each}, system_attrs=fixed))
+    firsts = [trial for trial in study.get_trials(deepcopy=False) if RETRY_OF not in trial.user_attrs]
+    if n_trials is None:
+        wanted = [t.number for t in firsts if any((kind, t.user_attrs.get(kind)) in asked for kind in _ASKED)]
+        _set(study, WANTED, wanted)
+    _set(study, N_TRIALS, len(firsts) if n_trials is None else n_trials)
+    for _ in range((n_trials or 0) - len(firsts)):
         study.add_trial(create_trial(state=TrialState.WAITING))
     return len(study.get_trials(deepcopy=False)) - len(trials)
 
 
 def waiting(study: optuna.Study) -> list[FrozenTrial]:
-    """The WAITING trials that may be run, in the order in which they are: retries, enqueued points, then the rest.
+    """The WAITING trials that may be run, in the order in which they are: retries, what was asked for, then the rest.
 
-    Retries are outside of the budget. Of the first attempts there are as many as the budget has room for; none without
-    a point of its own once the sampler has none left.
+    Retries are outside of the budget. Of the first attempts there are as many as the budget has room for; none that
+    nobody asked for once the sampler has no point left.
     """
     trials = study.get_trials(deepcopy=False)
     attributes = study.user_attrs
     firsts = [trial for trial in trials if RETRY_OF not in trial.user_attrs]
     begun = sum(trial.state != TrialState.WAITING for trial in firsts)
     fresh = [trial for trial in firsts if trial.state == TrialState.WAITING]
-    fresh.sort(key=lambda trial: ENQUEUED not in trial.user_attrs)
+    fresh.sort(key=lambda trial: not _is_asked(trial))
     if attributes.get(EXHAUSTED):
-        fresh = [trial for trial in fresh if ENQUEUED in trial.user_attrs]
+        fresh = [trial for trial in fresh if _is_asked(trial)]
+    if WANTED in attributes:
+        fresh = [trial for trial in fresh if trial.number in attributes[WANTED]]
     again = [trial for trial in trials if RETRY_OF in trial.user_attrs and trial.state == TrialState.WAITING]
     return [*again, *fresh[: max(0, attributes.get(N_TRIALS, len(firsts)) - begun)]]
+
+
+def unfinished(
+    study: optuna.Study, configurations: Iterable[Mapping[str, Any]], max_retries: int
+) -> list[Mapping[str, Any]]:
+    """Those of these configurations of which there is no trial yet, or one that is still to be finished."""
+    due = {first_attempt(trial) for trial in retries(study, max_retries)}
+    done = [
+        tries[0].user_attrs.get(CONFIGURATION)
+        for first, tries in attempts(study).items()
+        if tries[-1].state.is_finished() and first not in due
+    ]
+    return [each for each in configurations if each not in done]
 
 
 def claim(study: optuna.Study, storage: BaseStorage) -> FrozenTrial | None:
@@ -176,7 +219,7 @@ def retry(study: optuna.Study, failed: FrozenTrial) -> None:
     # An attempt that was killed before it had its params still knows those that were meant for it.
     params = {**failed.system_attrs.get(FIXED_PARAMS, {}), **failed.params}
     fixed = {FIXED_PARAMS: params} if params else {}  # that of no params would mislead GridSampler
-    asked = {ENQUEUED: failed.user_attrs[ENQUEUED]} if ENQUEUED in failed.user_attrs else {}
+    asked = {kind: failed.user_attrs[kind] for kind in _ASKED if kind in failed.user_attrs}
     attributes = {RETRY_OF: first_attempt(failed), **asked}
     study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed))
 
@@ -185,3 +228,13 @@ def outstanding(study: optuna.Study, max_retries: int) -> int:
     """How many trials are still to be finished: waiting, running, or about to be run again."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return len(waiting(study)) + len(running) + len(retries(study, max_retries))
+
+
+def _is_asked(trial: FrozenTrial) -> bool:
+    return any(kind in trial.user_attrs for kind in _ASKED)
+
+
+def _set(study: optuna.Study, key: str, value: Any) -> None:
+    """Sets an attribute that may have this value already: a journal keeps every change."""
+    if study.user_attrs.get(key) != value:
+        study.set_user_attr(key, value)

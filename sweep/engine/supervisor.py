@@ -58,7 +58,8 @@ class Supervisor:
         settings: `hydra.sweeper`.
 
     Attributes:
-        refresh: called after every look, to show how the study is.
+        looks: called after every look at the study, to show how it is.
+        add_more: called at every look, to add what the study is to run next.
         interrupted: whether Ctrl-C was pressed.
         spent: why the study starts no further trial although some are left, if its time or patience is spent.
         hopeless: why the study was given up, if it was.
@@ -78,7 +79,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._failure: Exception | None = None
         self._handler: Any = None
-        self.refresh: Callable[[], None] = _nothing
+        self.looks: list[Callable[[], None]] = []
+        self.add_more: Callable[[], object] = _nothing
         self.interrupted = threading.Event()
         self.spent: str | None = None
         self.hopeless: str | None = None
@@ -135,7 +137,7 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         self._lease.release()
-        self.refresh()
+        self._show()
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.interrupted.is_set():
@@ -156,7 +158,7 @@ class Supervisor:
                     raise CompactHydraException("Another sweeper has taken this study over; this one stops")
                 self._lease.beat()
                 self.look_after()
-                self.refresh()
+                self._show()
         except Exception as error:
             self._failure = error
             with contextlib.suppress(Exception):  # what failed may be the storage itself
@@ -166,7 +168,7 @@ class Supervisor:
                 self._lease.release()  # which its agents take as the request to stop too
 
     def look_after(self) -> None:
-        """Closes orphans, adds retries, and stops the study if its budget of time, patience or failures is spent."""
+        """Closes orphans, adds retries and more, and stops the study if its time, patience or failures are spent."""
         with self._looking:
             for orphan in self._orphans():
                 with contextlib.suppress(UpdateFinishedTrialError):
@@ -175,7 +177,12 @@ class Supervisor:
                     log.warning("Trial %d: its agent is gone", orphan.number)
             for failed in studies.retries(self._study, self._settings.max_retries):
                 studies.retry(self._study, failed)
+            self.add_more()
             self._keep_budget()
+
+    def _show(self) -> None:
+        for look in self.looks:
+            look()
 
     def _keep_budget(self) -> None:
         if self.spent or self.hopeless:
@@ -207,4 +214,4 @@ class Supervisor:
 
 
 def _nothing() -> None:
-    """What is done after a look before there is a display."""
+    """What is done at a look before there is anything to do."""

@@ -6,11 +6,10 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from hydra.errors import CompactHydraException, HydraException
@@ -19,24 +18,34 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import StorageInternalError
 
-from sweep.engine import build, enqueue
+from sweep.engine import baselines, build, enqueue, roles
 from sweep.engine import study as studies
-from sweep.engine.baselines import Baselines
-from sweep.engine.checks import check_settings
+from sweep.engine.address import STORAGE, TRACKING, keep, withhold
+from sweep.engine.checks import check_settings, log_model
+from sweep.engine.command import Command
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
-from sweep.engine.parent import beside, open_run, open_store
+from sweep.engine.outputs import redacted_outputs
+from sweep.engine.parent import beside, known_run, open_page, open_store
 from sweep.engine.plan import Plan
+from sweep.engine.recomposed import COMMAND, command
+from sweep.engine.redact import redact
 from sweep.engine.space import SearchSpace
-from sweep.engine.storage import STORAGE_VARIABLE, absolute, bare, only_one, open_storage, remember
+from sweep.engine.storage import only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
+from sweep.engine.texts import change_texts
 from sweep.engine.works import Work, sibling, works
 from sweep.results import summary
+from sweep.results.curves import Curves
+from sweep.results.models import ModelLogger, model_logger
 from sweep.results.progress import Progress
+from sweep.results.reconcile import reconcile
+from sweep.results.story import Story
 
 if TYPE_CHECKING:
+    from sweep.tracking.page import StudyPage
     from sweep.tracking.runs import StudyRun
 
 log = logging.getLogger(__name__)
@@ -47,6 +56,9 @@ INTERRUPTED = 130
 STOP_SECONDS = 20.0
 """How long agents elsewhere may take to end their trials after Ctrl-C was pressed twice."""
 
+More = Callable[[optuna.Study], Sequence[Mapping[str, Any]]]
+"""All that a sibling study is to run, as far as that can be said from what it has come to: see `CONFIGURATION`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Running:
@@ -54,6 +66,19 @@ class Running:
 
     study: optuna.Study
     supervisor: Supervisor
+
+
+@dataclasses.dataclass(frozen=True)
+class Composed:
+    """Composed configurations of what a study will run.
+
+    Attributes:
+        points: of points of the search space that together touch every choice and both ends of every interval.
+        baselines: of its baselines, by name.
+    """
+
+    points: list[DictConfig]
+    baselines: dict[str, DictConfig]
 
 
 class StudySweeper:
@@ -65,19 +90,23 @@ class StudySweeper:
         if self._settings.seed is None and OmegaConf.is_dict(sampler) and sampler.get("seed") is not None:
             # One seed in all agents, and whenever the study goes on, would suggest the same points again and again.
             self._settings.seed, sampler.seed = sampler.seed, None
+        # From here on no address has a password in it: whoever opens one finds it in the environment.
+        if self._settings.storage:
+            self._settings.storage = keep(self._settings.storage, STORAGE)
+        if self._settings.tracking.uri:
+            self._settings.tracking.uri = keep(self._settings.tracking.uri, TRACKING)
 
     def setup(self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra composed."""
         self._context, self._task, self._config = hydra_context, task, config
+        change_texts(config, withhold)  # a callback may write it down
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self._command = Command.this()
+        self._tags: Mapping[str, str] = {}
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
-    def check(self, arguments: list[str]) -> list[DictConfig]:
-        """Checks everything that can be checked before anything is created.
-
-        Returns:
-            The composed configurations of points of the search space that together touch every choice and both ends
-            of every interval, and of every baseline.
+    def check(self, arguments: list[str]) -> Composed:
+        """Checks everything that can be checked before anything is created; returns what it composed for that.
 
         Raises:
             UserError: naming the key, what was received and what is allowed.
@@ -97,16 +126,23 @@ class StudySweeper:
         build.sampler(settings.sampler, 0, space, study_seed=0)
         build.pruner(settings.pruner)
         enqueue.points(space, settings)
-        baselines = Baselines.read(settings, self._config, space.fixed)
+        beside_it = baselines.read(settings, self._config, space.fixed)
         loader = self._context.config_loader
+        roles.read(settings, space, self._config, loader)
         try:
-            points = [*space.points(), *baselines.points()]
-            return [loader.load_sweep_config(self._config, point) for point in points]
+            return Composed(
+                [loader.load_sweep_config(self._config, point) for point in space.points()],
+                {
+                    name: loader.load_sweep_config(self._config, list(lines))
+                    for name, lines in beside_it.overrides.items()
+                },
+            )
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._config) from error
         except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
             raise UserError("the configuration", str(error), "what Hydra can compose") from error
 
+    @redacted_outputs()
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study until its budget is spent, or somebody stops it; its baselines first.
 
@@ -116,49 +152,100 @@ class StudySweeper:
         """
         self.check(arguments)
         store = open_store(self._settings)
-        candidates = works(self._name, self._folder, self._space(arguments), self._settings, self._config)
+        space = self._space(arguments)
+        asked = roles.read(self._settings, space, self._config, self._context.config_loader)
+        candidates = works(self._name, self._folder, space, self._settings, self._config)
         with _told(), contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
-            parent = open_run(store, running.study, work)
+            running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
+            running.study.set_user_attr(COMMAND, command(self._config))
+            page = open_page(store, running.study, work)
+            story = None
+            if page is not None:
+                story = Story(running.study, page, self._command, self._config, work.home)
+                self._tags = story.begin()
+                running.supervisor.looks += [Curves(running.study, page).update, story.update]
+            models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
             try:
-                self._run_baselines(work, running, parent)
-                self._run(work, running, parent)
+                self._run_baselines(work, running, page)
+                self._run(work, running, page.run if page else None, models, lambda _: ())
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
+                models.stop()
             except Exception:
-                summary.close_run(running.study, parent, "FAILED")
+                models.stop()
+                summary.close_run(running.study, story, "failed")
                 raise
         supervisor, settings = running.supervisor, work.settings
-        summary.close(running.study, work.home, parent, settings.export, settings.max_retries, supervisor)
+        try:
+            summary.close(
+                running.study, work.home, story, settings.export, settings.max_retries, supervisor, settings.report
+            )
+        finally:  # only now the runs are closed, those that a kill had left open, too
+            _finish(models)
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
+
+    def follow_up(self, study: optuna.Study, work: Work, more: More) -> bool:
+        """Runs a sibling of a study that is there; returns whether Ctrl-C was pressed.
+
+        Args:
+            study: the study, whose run in MLflow the sibling's runs are under.
+            work: the sibling.
+            more: what it is to run, asked anew every second.
+
+        Raises:
+            UserError: if somebody else runs it.
+            CompactHydraException: if it was given up.
+        """
+        open_store(self._settings)  # one that does not answer costs nothing
+        run = known_run(study)
+        page = run.page(work.home) if run else None
+        with _told():
+            try:
+                other = self._run_beside(work, page, more)
+            except KeyboardInterrupt:
+                return True
+            finally:
+                if page is not None:
+                    summary.close_page(study, page)
+        if other.supervisor.hopeless:
+            raise CompactHydraException(f"Study {work.name}: {other.supervisor.hopeless}")
+        return other.supervisor.interrupted.is_set()
 
     def _begin(self, candidates: Iterator[Work], while_it_runs: contextlib.ExitStack) -> tuple[Work, Running]:
         """Makes or resumes the first of these studies whose configuration is this one, and takes its lease."""
         work = next(candidates)
-        storage = open_storage(self._settings.storage, work.home)
+        settings = work.settings
+        storage = open_storage(settings.storage, work.home)
         try:
             with only_one(work.home):
-                go_on = self._settings.if_changed == "go_on"
-                study = create_or_resume(storage, work.name, work.identity, self._settings.seed, go_on)
-                remember(work.home, self._settings.storage)
-                supervisor = while_it_runs.enter_context(Supervisor(study, storage, work.settings))
+                go_on = settings.if_changed == "go_on"
+                study = create_or_resume(storage, work.name, work.identity, settings.seed, go_on)
+                if settings.not_comparable:  # never taken back: the trials that it is said of stay
+                    study.set_user_attr(studies.NOT_COMPARABLE, settings.not_comparable)
+                remember(work.home, settings.storage)
+                supervisor = while_it_runs.enter_context(Supervisor(study, storage, settings))
         except ChangedError:
             if (further := next(candidates, None)) is None:
                 raise
             return self._begin(itertools.chain([further], candidates), while_it_runs)
         return work, Running(study, supervisor)
 
-    def _run(self, work: Work, running: Running, parent: StudyRun | None) -> None:
-        """Runs what a study has left to run."""
+    def _run(self, work: Work, running: Running, parent: StudyRun | None, models: ModelLogger, more: More) -> None:
+        """Runs what a study has left to run, and what it is to run as it goes."""
         study, supervisor, settings = running.study, running.supervisor, work.settings
-        added = studies.top_up(study, work.n_trials, work.points)
-        for key, value in {"objective": settings.objective, "slots": settings.n_jobs}.items():
-            study.set_user_attr(key, value)
+        before = len(study.get_trials(deepcopy=False))
+        supervisor.add_more = lambda: studies.top_up(study, work.n_trials, work.points, more(study))
+        supervisor.look_after()
+        added = len(study.get_trials(deepcopy=False)) - before
+        for key, setting in {"objective": "objective", "slots": "n_jobs", studies.MAX_RETRIES: "max_retries"}.items():
+            study.set_user_attr(key, settings[setting])
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
+        if reason := study.user_attrs.get(studies.NOT_COMPARABLE):
+            log.warning("Its trials are not comparable: %s", reason)
         with Progress(study) as display:
-            supervisor.refresh = display.refresh
-            supervisor.look_after()
+            supervisor.looks += [display.refresh, models.look]
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
                 ended = _ended(study)
                 try:
@@ -175,33 +262,42 @@ class StudySweeper:
                 if _ended(study) == ended:
                     break
 
-    def _run_baselines(self, work: Work, running: Running, parent: StudyRun | None) -> None:
-        """Runs the study's baselines in their sibling study, whose runs are under the same one."""
-        theirs = sibling(work, self._config)
-        if theirs is None:
-            return
-        with contextlib.ExitStack() as while_they_run:
-            _, other = self._begin(iter([theirs]), while_they_run)
-            own = beside(parent, other.study)
+    def _run_baselines(self, work: Work, running: Running, page: StudyPage | None) -> None:
+        """Runs the study's baselines, which are as interrupted as it is."""
+        found = baselines.read(work.settings, self._config, work.space.fixed)
+        if found.overrides:
+            theirs = sibling("baselines", work.name, work.home, found, work.settings, self._config)
+            summary.show(self._run_beside(theirs, page, lambda _: found.trials(), running).study)
+
+    def _run_beside(self, work: Work, page: StudyPage | None, more: More, main: Running | None = None) -> Running:
+        """Runs a sibling study, whose runs are under the study's; whoever stops it stops the `main` study, too."""
+        with contextlib.ExitStack() as while_it_runs:
+            _, other = self._begin(iter([work]), while_it_runs)
+            study, own = other.study, beside(page, other.study)
+            policy = log_model(self._settings)
+            models = model_logger(study, own, policy if policy == "all" else "none", work.folder)
             try:
-                self._run(theirs, other, own)
+                self._run(work, other, own, models, more)
+            except BaseException:
+                models.stop()
+                raise
             finally:
-                if other.supervisor.interrupted.is_set():
-                    running.supervisor.interrupted.set()
-                    running.study.set_user_attr(STOP, True)
-        summary.close_baselines(other.study, own)
+                if main is not None and other.supervisor.interrupted.is_set():
+                    main.supervisor.interrupted.set()
+                    main.study.set_user_attr(STOP, True)
+        if page is not None and own is not None:
+            reconcile(study, own, page)
+        _finish(models)
+        return other
 
     def _space(self, arguments: list[str]) -> SearchSpace:
+        arguments = list(map(withhold, arguments))
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)
 
     def _plan(self, work: Work, supervisor: Supervisor, parent: StudyRun | None) -> Plan:
-        url = work.settings.storage
-        address = url and bare(url)
-        if url:  # an agent may be handed its plan in a file, which is no place for a password
-            os.environ[STORAGE_VARIABLE] = absolute(url)
         return Plan(
             study=work.name,
-            storage=address,
+            storage=work.settings.storage,
             home=str(work.home),
             folder=str(work.folder),
             sweeper=supervisor.token,
@@ -209,9 +305,21 @@ class StudySweeper:
             hydra_context=self._context,
             config=self._config,
             space=work.space,
-            settings=cast("DictConfig", OmegaConf.merge(work.settings, {"storage": address})),
+            settings=work.settings,
             parent=parent,
+            command=self._command,
+            tags=self._tags,
+            final=work.final,
         )
+
+
+def _finish(models: ModelLogger) -> None:
+    """Waits for the models that belong in MLflow; Ctrl-C leaves them to the same command."""
+    try:
+        models.finish()
+    except KeyboardInterrupt:
+        models.stop()
+        raise SystemExit(INTERRUPTED) from None
 
 
 @contextlib.contextmanager
@@ -220,7 +328,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = redact(str(error.__cause__ or error).splitlines()[0])
         raise CompactHydraException(
             f"The study's database does not answer ({reason}). "
             "Nothing that was in it is lost: when it is there again, the same command goes on"

@@ -7,6 +7,7 @@ calls `current_trial()` runs unchanged without a study.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,19 @@ Send = Callable[[str, dict[str, Any]], bool]
 """Takes an event (its kind and its payload) and returns whether the trial should stop."""
 
 
+MODEL_SUFFIX = ".keras"
+"""How the file of a model ends that can be offered."""
+
+EXAMPLE_SUFFIX = ".example.json"
+"""How the file beside a model ends that holds inputs of it, and the step whose metrics are the model's."""
+
+
 class TrialPruned(Exception):  # noqa: N818 - Optuna's name for it
     """Raised by `Trial.report` when the study's pruner gives the trial up. Let it pass."""
+
+
+_DIGEST = 36
+"""MLflow's limit."""
 
 
 def _nowhere(_kind: str, _payload: dict[str, Any]) -> bool:
@@ -34,11 +46,14 @@ class Trial:
         send: where events go.
         earlier: output folders of earlier attempts at the same trial, which died or were interrupted, the latest first:
             a task that leaves checkpoints finds them there.
+        final: whether this trial is the last word on its configuration, as in `sweep confirm`: then, and only then, the
+            task may use what it keeps back from everything else, such as a test set, and return the objective on that.
     """
 
     number: int | None = None
     send: Send = _nowhere
     earlier: tuple[str, ...] = ()
+    final: bool = False
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value of the objective, which the pruner judges.
@@ -79,9 +94,61 @@ class Trial:
         """Records facts about the trial that are not in its configuration, such as its number of parameters."""
         self.send("facts", {name: _plain(name, fact) for name, fact in facts.items()})
 
+    def use_dataset(
+        self, name: str, digest: str, context: str, columns: Mapping[str, str] | None = None, **described: Any
+    ) -> None:
+        """Records what the trial is trained or judged on: its description, not its content, which is never read.
+
+        Args:
+            name: what people call it.
+            digest: the same for the same data and no other; at most 36 characters.
+            context: what it is used for, such as "training" or "evaluation".
+            columns: its columns by name, each with its type in words.
+            described: whatever else is worth knowing, as JSON has it: how it is made, how large it is.
+
+        Raises:
+            ValueError: if `digest` is empty or too long.
+            TypeError: if JSON cannot have what is described.
+        """
+        if not 1 <= len(digest) <= _DIGEST:
+            raise ValueError(f"digest: got {digest!r}, allowed is a text of 1 to {_DIGEST} characters")
+        json.dumps(described)
+        payload = {"name": name, "digest": digest, "context": context, "columns": dict(columns or {})}
+        self.send("dataset", {**payload, "described": described})
+
     def attach(self, path: str | Path, folder: str = "") -> None:
         """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""
         self.send("artifact", {"path": str(Path(path).absolute()), "folder": folder})
+
+    def offer_model(self, path: str | Path, example: Any, step: int = 0) -> None:
+        """Offers a trained model, which is logged to MLflow if `tracking.log_model` wants it. The last offer counts.
+
+        Writes the example beside the model, as NAME.example.json. Both files must stay where they are.
+
+        Args:
+            path: a Keras model's file, NAME.keras, which has to load without this program.
+            example: a few inputs of the model: an array `[count, ...]` or nested lists; of a model with several inputs
+                a mapping from their names.
+            step: at which the metrics were logged that are the model's.
+
+        Raises:
+            ValueError: if there is no such file, or it is none of Keras's.
+        """
+        if self.send is _nowhere:
+            return
+        path = Path(path).absolute()
+        if path.suffix != MODEL_SUFFIX or not path.is_file():
+            raise ValueError(f"path: got {path}, allowed is a Keras model's file, *{MODEL_SUFFIX}")
+        inputs = {k: _listed(v) for k, v in example.items()} if isinstance(example, Mapping) else _listed(example)
+        text = json.dumps({"step": int(step), "inputs": inputs})
+        path.with_suffix(EXAMPLE_SUFFIX).write_text(text, encoding="utf-8")
+        self.send("model", {"path": str(path)})
+
+
+def _listed(array: Any) -> Any:
+    """An array of NumPy's or TensorFlow's as nested lists."""
+    array = array.numpy() if hasattr(array, "numpy") else array
+    return array.tolist() if hasattr(array, "tolist") else array
 
 
 def _plain(name: str, fact: Any) -> str | int | float:

@@ -1,4 +1,9 @@
-"""The studies that a command is about: the one that it names, the ones that it may begin anew, and the baselines'."""
+"""The studies that a command is about: the one that it names, those that it may begin anew, and those beside it.
+
+What is no point of a study's search space, but belongs to it, runs in a sibling study: NAME.baselines, NAME.confirm,
+NAME.ablate. It is kept where the study is kept, its trials have a folder of their own in the study's, and their runs
+are under the study's run.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,15 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.engine import enqueue
-from sweep.engine.baselines import SUFFIX, Baselines, below
+from sweep.engine.baselines import below
 from sweep.engine.checks import directions
+from sweep.engine.configurations import Configurations
 from sweep.engine.identity import Identity, fixed_part
 from sweep.engine.plan import Space
 from sweep.engine.space import SearchSpace
+
+SIBLINGS = ("baselines", "confirm", "ablate")
+"""The studies that may be beside a study, by what their names end with and their folders are called."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,9 @@ class Work:
         space: what varies.
         identity: what it is.
         settings: `hydra.sweeper`.
-        n_trials: its budget; None is as many as there are points.
+        n_trials: its budget; None is what is asked for and nothing else.
         points: what is tried first.
+        final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
     name: str
@@ -40,7 +50,8 @@ class Work:
     identity: Identity
     settings: DictConfig
     n_trials: int | None
-    points: Sequence[Mapping[str, Any]]
+    points: Sequence[Mapping[str, Any]] = ()
+    final: bool = False
 
 
 def works(name: str, folder: Path, space: SearchSpace, settings: DictConfig, config: DictConfig) -> Iterator[Work]:
@@ -63,21 +74,43 @@ def works(name: str, folder: Path, space: SearchSpace, settings: DictConfig, con
         yield Work(further, its_folder, its_folder, space, identity, own, settings.n_trials, points)
 
 
-def sibling(work: Work, config: DictConfig) -> Work | None:
-    """The study of a study's baselines, or None if it has none."""
-    settings = work.settings
-    baselines = Baselines.read(settings, config, work.space.fixed)
-    if not baselines.overrides:
-        return None
+def sibling(
+    kind: str,
+    name: str,
+    home: Path,
+    space: Configurations,
+    settings: DictConfig,
+    config: DictConfig,
+    final: bool = False,
+) -> Work:
+    """A study beside another, all of whose configurations are run to their ends.
+
+    Args:
+        kind: one of `SIBLINGS`.
+        name: of the study.
+        home: of the study.
+        space: the configurations.
+        settings: `hydra.sweeper`, as the study has it.
+        config: the study's composed configuration.
+        final: see `Work`.
+    """
     judged = {key: value for key, value in fixed_part(config, []).items() if below(key, settings.compared_by)}
-    without = {"sampler": None, "pruner": None, "timeout": None, "patience": None}
+    own = settings.copy()
+    own.pruner = {"_target_": "optuna.pruners.NopPruner"}  # null would be Optuna's default, which prunes
+    own.sampler = own.timeout = own.patience = None
     return Work(
-        name=work.name + SUFFIX,
-        home=work.home,
-        folder=work.home / "baselines",
-        space=baselines,
-        identity=Identity(judged, {}, {}, work.identity.directions),
-        settings=cast("DictConfig", OmegaConf.merge(settings, without)),
+        name=f"{name}.{kind}",
+        home=home,
+        folder=home / kind,
+        space=space,
+        identity=Identity(judged, {}, {}, directions(settings)),
+        settings=own,
         n_trials=None,
-        points=baselines.trials(),
+        final=final,
     )
+
+
+def split(name: str) -> tuple[str, str | None]:
+    """The name of a study whose sibling the study of this name may be, and which; None if it can be none's."""
+    study, _, kind = name.rpartition(".")
+    return (study, kind) if study and kind in SIBLINGS else (name, None)

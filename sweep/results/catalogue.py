@@ -10,11 +10,12 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage
 
-from sweep.engine.baselines import SUFFIX
+from sweep.engine.address import STORAGE, bare
 from sweep.engine.errors import UserError
 from sweep.engine.identity import IDENTITY, NAME
-from sweep.engine.storage import JOURNAL, STORAGE_VARIABLE, bare, open_storage, recall
+from sweep.engine.storage import JOURNAL, open_storage, recall
 from sweep.engine.study import load_study
+from sweep.engine.works import split
 from sweep.paths import Paths
 
 
@@ -34,13 +35,14 @@ class Entry:
 
     @property
     def is_sibling(self) -> bool:
-        """Whether it is the baselines of the study whose home it shares."""
-        return self.name.endswith(SUFFIX) and (self.home is None or self.home.name != self.name)
+        """Whether it is one of the studies beside the study whose home it shares."""
+        return split(self.name)[1] is not None and (self.home is None or self.home.name != self.name)
 
     @property
     def folder(self) -> Path | None:
         """The folder with its trials."""
-        return self.home / "baselines" if self.home and self.is_sibling else self.home
+        kind = split(self.name)[1]
+        return self.home / kind if self.home and kind and self.is_sibling else self.home
 
     def storage(self) -> BaseStorage:
         """Opens its storage. Raises KeyError if that is a journal which is not there."""
@@ -66,18 +68,18 @@ def find(paths: Paths, name: str, url: str | None = None) -> Entry:
 
     Args:
         paths: where the studies' folders are.
-        name: its name; that of a study's baselines is NAME.baselines.
+        name: its name; that of a study's baselines, say, is NAME.baselines.
         url: look in this storage alone; without it, in the folders first, then in SWEEP_STORAGE.
 
     Raises:
         UserError: if there is none; it lists what there is.
     """
     if NAME.fullmatch(name):
-        homes = [paths.study(home) for home in dict.fromkeys((name, name.removesuffix(SUFFIX)))]
+        homes = [paths.study(home) for home in dict.fromkeys((name, split(name)[0]))]
         for home in homes if url is None else ():
             if home.is_dir():
                 return Entry(name, home, recall(home))
-        if (asked := url or os.environ.get(STORAGE_VARIABLE)) and name in _names(asked):
+        if (asked := url or os.environ.get(STORAGE)) and name in _names(asked):
             return Entry(name, next((home for home in homes if _is_kept(home, asked)), None), asked)
     known = [entry.name for entry in entries(paths, url)]
     listed = ", ".join(known) if known else "none yet: `sweep run -m study=quickstart` makes one"
@@ -85,7 +87,7 @@ def find(paths: Paths, name: str, url: str | None = None) -> Entry:
 
 
 def entries(paths: Paths, url: str | None = None) -> Iterator[Entry]:
-    """All studies but the baselines of others: those with a folder, oldest first, then those of SWEEP_STORAGE.
+    """All studies but those beside others: those with a folder, oldest first, then those of SWEEP_STORAGE.
 
     Args:
         paths: where the studies' folders are.
@@ -98,10 +100,10 @@ def entries(paths: Paths, url: str | None = None) -> Iterator[Entry]:
     if url is not None:
         found = [entry for entry in found if entry.url and bare(entry.url) == bare(url)]
     yield from found
-    if asked := url or os.environ.get(STORAGE_VARIABLE):
+    if asked := url or os.environ.get(STORAGE):
         known = {entry.name for entry in found}
         names = _names(asked)
-        own = [name for name in names if name.removesuffix(SUFFIX) == name or name.removesuffix(SUFFIX) not in names]
+        own = [name for name in names if split(name)[1] is None or split(name)[0] not in names]
         yield from (Entry(name, None, asked) for name in own if name not in known)
 
 

@@ -8,25 +8,27 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
-from sweep.engine.baselines import SUFFIX
+from sweep.engine.address import bare
 from sweep.engine.errors import UserError
-from sweep.engine.lease import Lease, Watch, is_local
-from sweep.engine.storage import Unwritable, bare, with_password
+from sweep.engine.lease import Lease
+from sweep.engine.parent import TRACKING_URI
+from sweep.engine.storage import Unwritable
 from sweep.engine.study import load_study
-from sweep.engine.supervisor import SWEEPER, WATCH_SECONDS, agent_key
+from sweep.engine.supervisor import SWEEPER
+from sweep.engine.works import SIBLINGS, split
 from sweep.results import export
 from sweep.results.catalogue import Entry
-
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+from sweep.results.models import study_models
+from sweep.results.running import runner
+from sweep.tracking.forget import NOTHING_DELETED, SOME_LEFT, find_runs, forget, is_gone
+from sweep.tracking.logged_models import StudyModels
+from sweep.tracking.store import answering
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Deletion:
 
     Attributes:
         entry: the study.
-        studies: its baselines and it, as far as they have begun.
+        studies: those beside it and it, as far as they have begun.
         runs: ids of MLflow runs, by tracking URI.
+        models: those in MLflow that nothing registered stands on, by study.
         files: what was exported.
         left: what stays, with the reason.
     """
@@ -44,6 +47,7 @@ class Deletion:
     entry: Entry
     studies: Sequence[optuna.Study]
     runs: Mapping[str, Sequence[str]]
+    models: Sequence[tuple[StudyModels, Sequence[str]]]
     files: Sequence[Path]
     left: Sequence[str]
 
@@ -52,6 +56,7 @@ class Deletion:
         where = f" in {bare(self.entry.url)}" if self.entry.url else ""
         lines = [f"study {study.study_name}{where}, {len(_trials(study))} trials" for study in self.studies]
         lines += [f"{len(run_ids)} runs in {bare(uri)}, with their artifacts" for uri, run_ids in self.runs.items()]
+        lines += [f"{len(ids)} models in {bare(models.uri)}" for models, ids in self.models]
         lines += [str(path) for path in (self.entry.folder, *self.files) if path is not None and path.exists()]
         return "\n".join([*lines, *(f"but not {text}" for text in self.left)])
 
@@ -62,14 +67,17 @@ def look(entry: Entry) -> Deletion:
     Raises:
         UserError: if the study runs, if there is nothing of it, or if its storage or MLflow does not answer.
     """
-    whose = (entry.name.removesuffix(SUFFIX),) if entry.is_sibling else ()
+    beside = () if entry.is_sibling else tuple(f"{entry.name}.{kind}" for kind in SIBLINGS)
+    whose = (split(entry.name)[0],) if entry.is_sibling else beside
     for study in _load(entry, (*whose, entry.name)):
-        _check_idle(study)
-    studies = _load(entry, (entry.name + SUFFIX, entry.name))
+        check_idle(study)
+    studies = _load(entry, (*beside, entry.name))
     if not studies and not (entry.folder and entry.folder.is_dir()):
         raise UserError("STUDY", repr(entry.name), "a study of which there is something left")
     files, left = _exported(entry.name)
-    return Deletion(entry, studies, _runs(studies), files, [*left, *_elsewhere(entry, studies)])
+    models, registered = _models(studies)
+    left += [f"{version}, which is registered in MLflow, and stays with its files" for version in registered]
+    return Deletion(entry, studies, _runs(studies), models, files, [*left, *_elsewhere(entry, studies)])
 
 
 def delete(found: Deletion) -> list[str]:
@@ -82,14 +90,16 @@ def delete(found: Deletion) -> list[str]:
     leases = [Lease(study, SWEEPER) for study in found.studies]
     try:
         for study, lease in zip(found.studies, leases, strict=True):
-            _check_idle(study)
+            check_idle(study)
             with contextlib.suppress(Unwritable):  # on a full disk too
                 lease.beat()  # whoever would go on with the study now is refused
         if entry.folder is not None:
             _remove(_content(entry.folder))
+        for models, model_ids in _models(found.studies)[0]:
+            with answering(models.uri, SOME_LEFT):
+                for model_id in model_ids:
+                    models.remove(model_id)
         for uri, run_ids in _runs(found.studies).items():
-            from sweep.tracking.forget import forget
-
             if not forget(uri, run_ids):
                 said.append(f"The runs are marked as deleted: `mlflow gc` on {bare(uri)} removes them for good.")
         _remove(found.files)
@@ -119,35 +129,35 @@ def _trials(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False)
 
 
-def _check_idle(study: optuna.Study) -> None:
-    """Raises UserError if somebody runs a study; waits until one on another machine has had the time to beat."""
-    watch = Watch()
-    beats: dict[str, int] = {}
-    while alive := [lease for lease in _leases(study) if watch.alive(lease)]:
-        for lease in alive:
-            if is_local(lease) or lease["beat"] != beats.setdefault(lease["token"], lease["beat"]):
-                who = f"process {lease['pid']} on {lease['host']}"
-                allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"
-                raise UserError("STUDY", f"{study.study_name!r}, which {who} runs", allowed)
-        time.sleep(WATCH_SECONDS)
-
-
-def _leases(study: optuna.Study) -> list[dict[str, Any]]:
-    """Those of the study's sweeper and agents that were not given up."""
-    attributes = study.user_attrs.items()
-    return [lease for key, lease in attributes if lease and (key == SWEEPER or key.startswith(agent_key("")))]
+def check_idle(study: optuna.Study) -> None:
+    """Raises UserError if somebody runs a study."""
+    if who := runner(study):
+        allowed = f"a study that has ended: `sweep stop {study.study_name}` lets its running trials end"
+        raise UserError("STUDY", f"{study.study_name!r}, which {who} runs", allowed)
 
 
 def _runs(studies: Iterable[optuna.Study]) -> dict[str, list[str]]:
     """The MLflow runs of studies, by tracking URI."""
     found: dict[str, list[str]] = {}
     for study in studies:
-        if uri := study.user_attrs.get("tracking_uri"):
-            from sweep.tracking.forget import find_runs
-
-            uri = with_password(uri, TRACKING_VARIABLE)
+        if uri := study.user_attrs.get(TRACKING_URI):
             found.setdefault(uri, []).extend(find_runs(uri, study.user_attrs["id"]))
     return found
+
+
+def _models(studies: Iterable[optuna.Study]) -> tuple[list[tuple[StudyModels, list[str]]], list[str]]:
+    """The ids of the models of studies in MLflow; and what is registered of others, which stay."""
+    found, registered = [], []
+    for study in studies:
+        models = study_models(study)
+        if models is None or is_gone(models.uri):
+            continue
+        with answering(models.uri, NOTHING_DELETED):
+            versions = {model.model_id: models.registered(model.model_id) for model in models.logged()}
+        registered += [version for each in versions.values() for version in each]
+        if free := [model_id for model_id, own in versions.items() if not own]:
+            found.append((models, free))
+    return found, registered
 
 
 def _exported(name: str) -> tuple[list[Path], list[str]]:

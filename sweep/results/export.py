@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +16,14 @@ from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import NAME
+from sweep.engine.redact import HIDDEN
 from sweep.engine.study import REPEAT_OF
 from sweep.paths import checkout
+from sweep.results import origin
+from sweep.results.expectation import expectation
+from sweep.results.exported import EXPECTS, NOT_CHOSEN, exported_values
 from sweep.results.front import front, objective_names
-from sweep.results.leaderboard import number, ranked
-
-NOT_EXPORTED = ("paths", "tracking", "storage", "study", "hydra")
-"""Keys of a configuration that say where and under which name something is kept, not what it is."""
-
-NOT_CHOSEN = ("experiment", "study", "tracking", "storage")
-"""Groups whose choice is not exported: an experiment's content is among the values."""
-
-_PACKAGES = ("sweep", "tensorflow", "keras", "numpy", "optuna")
+from sweep.results.leaderboard import ranked
 
 
 def export(
@@ -57,7 +50,7 @@ def export(
             was not exported from this study.
     """
     path = _path(study, destination, study.study_name if name is None else name)
-    _write(study, {path: _choose(study, rank, trial, metric)})
+    _write(study, {path: choose(study, rank, trial, metric)})
     return path
 
 
@@ -128,7 +121,12 @@ def _path(study: optuna.Study, destination: Path | None, name: str) -> Path:
 
 def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
     """Writes each trial's configuration to its file: all of them, or none if one cannot be read."""
-    texts = {path: _header(study, trial, path) + _body(trial) for path, trial in chosen.items()}
+    runs = origin.run_ids(study, [trial.number for trial in chosen.values()])
+    texts = {}
+    for path, trial in chosen.items():
+        deleted = [text for text in trial.user_attrs.get("overrides", []) if text.startswith("~")]
+        run = " ".join([command(path), *map(shlex.quote, deleted)])
+        texts[path] = origin.header(study, trial, runs.get(trial.number), run) + _marked(_body(study, trial))
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -136,7 +134,8 @@ def _write(study: optuna.Study, chosen: Mapping[Path, FrozenTrial]) -> None:
         fresh.replace(path)
 
 
-def _choose(study: optuna.Study, rank: int, trial: int | None, metric: str | None) -> FrozenTrial:
+def choose(study: optuna.Study, rank: int = 1, trial: int | None = None, metric: str | None = None) -> FrozenTrial:
+    """The trial that is exported; see `export`."""
     if trial is not None:
         trials = study.get_trials(deepcopy=False)
         if not 0 <= trial < len(trials):
@@ -157,33 +156,7 @@ def study_of(path: Path) -> str | None:
     return found[1].strip() if found else None
 
 
-def _header(study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
-    attributes = trial.user_attrs
-    values = [repr(value) for value in trial.values or ["none"] * len(study.directions)]
-    reason = f" ({attributes['reason']})" if attributes.get("reason") else ""
-    metrics = {k: v for k, v in sorted(attributes.get("metrics", {}).items()) if math.isfinite(v)}
-    deleted = [text for text in attributes.get("overrides", []) if text.startswith("~")]
-    run = " ".join([command(path), *map(shlex.quote, deleted)])
-    lines = [
-        "@package _global_",
-        f"Study: {study.study_name}",
-        f"Trial: {trial.number}, {trial.state.name.lower()}{reason}",
-        *(f"Objective: {name} = {value}" for name, value in zip(objective_names(study), values, strict=True)),
-        *(f"Constraint: {name} = {number(value, 6)}" for name, value in sorted(trial.constraints.items())),
-        *(f"  {name} = {number(metric, 6)}" for name, metric in metrics.items()),
-        f"Seed: {attributes.get('seed', 'not set')}; threads: {attributes.get('threads', 'not set')}",
-        f"Exported: {date.today().isoformat()}, with {_versions()}",
-        f"Train it again: {run}",
-    ]
-    return "".join(f"# {' '.join(line.splitlines()) if line[0] != ' ' else line}\n" for line in lines) + "\n"
-
-
-def _versions() -> str:
-    installed = {name.metadata["Name"].lower() for name in metadata.distributions()}
-    return ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES if name in installed)
-
-
-def _body(trial: FrozenTrial) -> str:
+def _body(study: optuna.Study, trial: FrozenTrial) -> str:
     folder = Path(trial.user_attrs["output_dir"], ".hydra")
     config, hydra = _read(folder / "config.yaml", trial), _read(folder / "hydra.yaml", trial)
     choices: Mapping[str, Any] = hydra["hydra"]["runtime"]["choices"]
@@ -195,10 +168,18 @@ def _body(trial: FrozenTrial) -> str:
         if group.split("@")[0] in NOT_CHOSEN or group.startswith("hydra/"):
             continue
         defaults.append({f"/{group}" if group in appended else f"override /{group}": choice})
-    values = {key: value for key, value in config.items() if key not in NOT_EXPORTED}
-    parts = [{"defaults": defaults}] if defaults else []
+    values = exported_values(config)
+    parts: list[dict[str, Any]] = [{"defaults": defaults}] if defaults else []
     parts += [{key: value} for key, value in values.items()]
+    if EXPECTS in config:  # another application's configuration has no such key
+        expects = expectation(trial, study.study_name, objective_names(study)[0], values)
+        parts += [{EXPECTS: expects}] if expects else []
     return "\n".join(yaml.dump(part, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) for part in parts)
+
+
+def _marked(body: str) -> str:
+    """A configuration that says so if it lacks what was secret."""
+    return f"# {HIDDEN} stands for what was secret, and is to be filled in.\n\n{body}" if HIDDEN in body else body
 
 
 def _read(path: Path, trial: FrozenTrial) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from optuna.trial import FrozenTrial
 from rich.markup import escape
 from rich.table import Table
 
-from sweep.results.leaderboard import add_columns, empty_board, number, objective_name, ranked, short_names
+from sweep.engine.names import short_names
+from sweep.results.leaderboard import add_columns, empty_board, number, objective_name, ranked
 
 
 def front(study: optuna.Study) -> list[FrozenTrial]:

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import BASELINE, ENQUEUED, REPEAT_OF, first_attempt, is_feasible
+from sweep.engine.names import short_names
+from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE, REPEAT_OF, first_attempt, is_feasible
 from sweep.metrics import better
 
 BESIDE = {"val/rmse": "rmse", "val/rel_error_median": "median error", "val/within_5pct": "≤ 5%"}
@@ -74,16 +75,16 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
     board = empty_board(study, f"best by {by or name}")
     board.add_column("value", justify="right", style="bold")
-    named = any(_baseline(trial) for trial in best)
+    named = any(configuration(trial) for trial in best)
     if named:
-        board.add_column("baseline", overflow="fold")
+        board.add_column(CONFIGURATION, overflow="fold")
     add_columns(board, [*params.values(), *beside.values()])
     board.add_column("s", justify="right", style="dim")
     for rank, trial in enumerate(best, 1):
         value = trial.values[0] if trial.values else math.nan
-        cells = [str(rank), str(trial.number), number(value), *([_baseline(trial)] if named else [])]
+        cells = [str(rank), str(trial.number), number(value), *([configuration(trial)] if named else [])]
         cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
-        cells += [_shown(key, _metrics(trial).get(key)) for key in beside]
+        cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board
 
@@ -92,7 +93,7 @@ def empty_board(study: optuna.Study, what: str) -> Table:
     """A table of trials without any: rank and number come first, the counts of all trials are beneath."""
     board = Table(
         title=f"{study.study_name}: {what}",
-        caption=counts_line(states(study)) + infeasible_note(study),
+        caption=counts_line(states(study)) + infeasible_note(study) + incomparable_note(study),
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -127,16 +128,10 @@ def infeasible_note(study: optuna.Study) -> str:
     return f"; {infeasible} infeasible" if infeasible else ""
 
 
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """The last part of every key, or as many parts as it takes to tell it from the others."""
-    keys = list(keys)
-    names = {}
-    for key in keys:
-        parts = key.split(".")
-        tails = [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
-        alone = (tail for tail in tails if sum(_ends(other, tail) for other in keys) == 1)
-        names[key] = next(alone, key)
-    return names
+def incomparable_note(study: optuna.Study) -> str:
+    """Why the trials cannot be compared, as a line to be put beneath the counts; nothing if they can."""
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    return f"\nNot comparable: {reason}" if reason else ""
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -152,18 +147,16 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def point(trial: FrozenTrial) -> Mapping[str, Any]:
-    """What tells a trial from the others of its study: its params, or the baseline that it is."""
-    name = _baseline(trial)
-    return {BASELINE: name} if name else trial.params
+    """What tells a trial from the others of its study: its params, or the configuration that it is, and its seed."""
+    asked = trial.user_attrs.get(CONFIGURATION)
+    if asked is None:
+        return trial.params
+    return {CONFIGURATION: asked["name"], **({"seed": asked["seed"]} if "seed" in asked else {})}
 
 
-def _baseline(trial: FrozenTrial) -> str:
-    """The name of the baseline that a trial is, if it is one."""
-    return str(trial.user_attrs.get(ENQUEUED, {}).get(BASELINE, ""))
-
-
-def _ends(key: str, tail: str) -> bool:
-    return key == tail or key.endswith(f".{tail}")
+def configuration(trial: FrozenTrial) -> str:
+    """The name of the configuration that a trial is, if it is one that has a name."""
+    return str(trial.user_attrs.get(CONFIGURATION, {}).get("name", ""))
 
 
 def _metrics(trial: FrozenTrial) -> Mapping[str, float]:
@@ -189,7 +182,8 @@ def _minimized(study: optuna.Study, metric: str | None) -> bool:
         raise UserError("--metric", metric, "a metric that is known to be better small or large") from error
 
 
-def _shown(metric: str, value: float | None) -> str:
+def metric_cell(metric: str, value: float | None) -> str:
+    """A metric as tables show it: a share in percent, anything else as a number; nothing if there is none."""
     if value is None:
         return ""
     return f"{value:.1%}" if metric.endswith("pct") else number(value, 3)

@@ -21,8 +21,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.engine.names import short_names
 from sweep.engine.study import is_feasible
-from sweep.results.leaderboard import counts_line, number, point, short_names
+from sweep.results.leaderboard import counts_line, number, point
 from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")
@@ -45,6 +46,8 @@ def render(seen: Snapshot) -> RenderableType:
     if seen.front:
         trials = ", ".join(str(point.trial) for point in seen.front)
         parts.append(Text(f"Pareto front of {len(seen.front)}: ", style="bold").append(trials, style="not bold"))
+    if seen.not_comparable:
+        parts.append(Text(f"Not comparable: {seen.not_comparable}", style="red"))
     return Group(*parts)
 
 
@@ -60,7 +63,8 @@ def overview(snapshots: Iterable[Snapshot]) -> Table:
         front = f"front of {len(seen.front)}" if seen.front else ""
         best = (number(seen.best.value), str(seen.best.trial)) if seen.best else (front, "")
         counts = (str(seen.counts.get(state, 0)) for state in ("RUNNING", "FAIL"))
-        table.add_row(seen.name, f"{seen.done}/{seen.n_trials}", *counts, *best, seen.objective, duration(seen.elapsed))
+        objective = f"{seen.objective}, not comparable" if seen.not_comparable else seen.objective
+        table.add_row(seen.name, f"{seen.done}/{seen.n_trials}", *counts, *best, objective, duration(seen.elapsed))
     if not table.row_count:
         table.caption = "no studies yet: `sweep run -m study=quickstart` makes one"
     return table

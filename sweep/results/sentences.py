@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import optuna
 
+from sweep.engine.names import short_names
 from sweep.engine.study import is_feasible
-from sweep.results.leaderboard import short_names, states
+from sweep.results.leaderboard import states
 from sweep.results.observations import Observations
 
 if TYPE_CHECKING:

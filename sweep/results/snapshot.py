@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.engine.budget import running_time
-from sweep.engine.study import first_attempt
+from sweep.engine.study import NOT_COMPARABLE, first_attempt
 from sweep.results.front import front
 from sweep.results.leaderboard import objective_name, point, ranked, states
 
@@ -76,6 +76,7 @@ class Snapshot:
         front: the Pareto front so far, if there are several objectives.
         elapsed: seconds during which at least one trial ran.
         left: estimated seconds until the end; None before the first trial has ended.
+        not_comparable: why its trials cannot be compared, or None if they can.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Snapshot:
     front: tuple[OnFront, ...]
     elapsed: float
     left: float | None
+    not_comparable: str | None = None
 
     @property
     def done(self) -> int:
@@ -119,6 +121,7 @@ def snapshot(study: optuna.Study) -> Snapshot:
         front=_front(study),
         elapsed=running_time(trials),
         left=_left(trials, running, n_trials, slots),
+        not_comparable=study.user_attrs.get(NOT_COMPARABLE),
     )
 
 

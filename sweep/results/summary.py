@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,24 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
-from sweep.engine.study import outstanding
-from sweep.results import export, leaderboard
+from sweep.engine.redact import redacted
+from sweep.engine.study import NOT_COMPARABLE, outstanding
+from sweep.paths import Paths, default_root
+from sweep.results import export, leaderboard, roles
+from sweep.results.curves import Curves
 from sweep.results.front import front, front_table
-from sweep.tracking.ended import Ended
+from sweep.results.reconcile import reconcile
+from sweep.results.story import Story
+from sweep.tracking.store import shown
 
 if TYPE_CHECKING:
     from sweep.engine.supervisor import Supervisor
-    from sweep.tracking.runs import StudyRun
+    from sweep.tracking.page import StudyPage
+
+log = logging.getLogger(__name__)
+
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
+"""MLflow's status of a study's run, by the state that the study ended in."""
 
 RESULTS = "optimization_results.yaml"
 """The file that `hydra-optuna-sweeper` leaves, with its keys, to which ours are added."""
@@ -29,20 +40,22 @@ RESULTS = "optimization_results.yaml"
 def close(
     study: optuna.Study,
     folder: Path,
-    parent: StudyRun | None,
+    story: Story | None,
     export_as: str | None,
     max_retries: int,
     supervisor: Supervisor,
+    report: bool = False,
 ) -> None:
     """Writes down and shows what a study has come to.
 
     Args:
         study: the study, whose agents have ended.
         folder: its folder.
-        parent: its MLflow run, if it is tracked.
+        story: what its page in MLflow says, if it is tracked.
         export_as: the name under which the best configuration is exported, or those of the front, if at all.
         max_retries: how often a trial may be run again.
         supervisor: who knows why the study has ended although trials were left, if it has.
+        report: whether the report is made; not after Ctrl-C, as whoever presses that waits for the end.
 
     Raises:
         CompactHydraException: if the study was given up, or has ended without a trial that is complete and feasible.
@@ -50,12 +63,15 @@ def close(
     console = Console()
     several = len(study.directions) > 1
     left = outstanding(study, max_retries)
+    mirror = reconcile(study, story.page.run, story.page) if story else None
+    runs = mirror.runs if mirror else {}
     files: list[tuple[Path, str]] = []
     if leaderboard.ranked(study):
-        runs = _mirror(study, parent)
-        OmegaConf.save(OmegaConf.create(_results(study, runs)), folder / RESULTS)
+        OmegaConf.save(OmegaConf.create(redacted(_results(study, runs), but=("output_dir",))), folder / RESULTS)
         files.append((folder / RESULTS, ""))
         console.print(front_table(study) if several else leaderboard.table(study))
+        if said := roles.answer(study):
+            console.print(roles.table(study, said))
         if export_as is not None:
             try:
                 paths = (
@@ -69,9 +85,11 @@ def close(
     interrupted = supervisor.interrupted.is_set()
     nothing = None if files or left or interrupted else _without_result(study)
     failed = supervisor.hopeless or nothing
-    if parent is not None:
-        status = "FAILED" if failed else "KILLED" if interrupted or (left and not supervisor.spent) else "FINISHED"
-        close_run(study, parent, status, files)
+    if report and not interrupted:
+        files += _report(study, folder, console)
+    if story is not None:
+        broken_off = "interrupted" if interrupted else "stopped" if left and not supervisor.spent else "finished"
+        _end(study, story, "failed" if failed else broken_off, runs, files)
         _say(console, "All of it in the browser: sweep ui")
     if failed:
         raise CompactHydraException(f"Study {study.study_name}: {failed}")
@@ -81,63 +99,78 @@ def close(
         _say(console, f"Trials left: {left}. The same command goes on with them.")
 
 
-def close_baselines(study: optuna.Study, parent: StudyRun | None) -> None:
-    """Shows how the baselines of a study did, and makes MLflow's runs agree with it.
-
-    Args:
-        study: the sibling study that they ran in.
-        parent: the run that theirs are nested under, with the sibling's name and id, if it is tracked.
-    """
-    _mirror(study, parent)
+def show(study: optuna.Study) -> None:
+    """Shows how a study did, if anything of it is complete."""
     if leaderboard.ranked(study):
         Console().print(front_table(study) if len(study.directions) > 1 else leaderboard.table(study))
 
 
-def close_run(
-    study: optuna.Study, parent: StudyRun | None, status: str, files: Iterable[tuple[Path, str]] = ()
-) -> None:
-    """Makes MLflow's runs of a study agree with it, and closes the study's own.
+def close_run(study: optuna.Study, story: Story | None, state: str) -> None:
+    """Makes MLflow's runs of a study that was broken off agree with it, and closes the study's own.
 
     Args:
         study: the study.
-        parent: its MLflow run, if it is tracked.
-        status: FINISHED, FAILED or KILLED.
-        files: what goes to the run's artifacts, each with its folder there.
+        story: what its page in MLflow says, if it is tracked.
+        state: finished, stopped, interrupted or failed.
     """
-    if parent is None:
-        return
-    from sweep.tracking.runs import finish_study
-
-    _mirror(study, parent)
-    counts = leaderboard.states(study)
-    metrics = {f"trials/{state.lower()}": float(counts.get(state, 0)) for state in leaderboard.ORDER}
-    if len(study.directions) > 1:
-        metrics["trials/front"] = float(len(front(study)))
-    elif best := leaderboard.ranked(study):
-        metrics["best/objective"] = best[0].values[0]
-    finish_study(parent, status, metrics, files)
+    if story is not None:
+        mirror = reconcile(study, story.page.run, story.page)
+        _end(study, story, state, mirror.runs if mirror else {})
 
 
-def _mirror(study: optuna.Study, parent: StudyRun | None) -> Mapping[int, str]:
-    """Makes MLflow's runs of a study's trials agree with it; returns their ids by trial number."""
-    if parent is None:
-        return {}
-    from sweep.tracking.runs import reconcile, trial_runs
+def _end(
+    study: optuna.Study, story: Story, state: str, runs: Mapping[int, str], files: Iterable[tuple[Path, str]] = ()
+) -> None:
+    """Closes a study's own run, and says what has to wait."""
+    page = story.page
+    Curves(study, page).update()
+    for path, folder in files:
+        page.attach(path, folder)
+    story.end(state, runs)
+    page.end(_STATUS[state])
+    close_page(study, page)
 
-    reconcile(parent, {t.number: _ended(t) for t in study.get_trials(deepcopy=False) if t.state.is_finished()})
-    return trial_runs(parent)
+
+def close_page(study: optuna.Study, page: StudyPage) -> None:
+    """Writes what is left for a study's page, and says what has to wait."""
+    page.close()
+    if waiting := page.waiting:
+        ours = page.folder == Paths(default_root()).study(study.study_name)
+        command = f"sweep sync {study.study_name if ours else page.folder}"
+        where = shown(page.run.store.uri)
+        _say(Console(), f"{waiting:,} events wait for MLflow at {where}. `{command}` writes them when it answers.")
+
+
+def _report(study: optuna.Study, folder: Path, console: Console) -> list[tuple[Path, str]]:
+    """Makes the report in a study's folder; returns its files. What goes wrong with it is said, and costs nothing."""
+    try:
+        from sweep.results.report.build import make_report
+
+        made = make_report(study, folder / "report")
+    except Exception:
+        log.exception("The report of study %s was not made", study.study_name)
+        _say(
+            console,
+            f"The report was not made, for a reason that the log has. To try again: sweep report {study.study_name}",
+        )
+        return []
+    _say(console, f"The report: {made.page}")
+    return made.files()
 
 
 def _results(study: optuna.Study, runs: Mapping[int, str]) -> dict[str, Any]:
+    reason = study.user_attrs.get(NOT_COMPARABLE)
+    mark = {NOT_COMPARABLE: reason} if reason else {}
+
     def where(trial: FrozenTrial) -> dict[str, Any]:
         folder = trial.user_attrs.get("output_dir")
         return {"trial": trial.number, "output_dir": folder, "mlflow_run_id": runs.get(trial.number)}
 
     if len(study.directions) > 1:
         solutions = [{"params": dict(t.params), "values": list(t.values), **where(t)} for t in front(study)]
-        return {"name": "optuna", "solutions": solutions}
+        return {"name": "optuna", "solutions": solutions, **mark}
     best = leaderboard.ranked(study)[0]
-    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best)}
+    return {"name": "optuna", "best_params": dict(best.params), "best_value": best.values[0], **where(best), **mark}
 
 
 def _without_result(study: optuna.Study) -> str:
@@ -152,21 +185,6 @@ def _without_result(study: optuna.Study) -> str:
     return (
         f"none of its {len(complete)} complete trials is feasible, which takes every constraint to be at most 0. "
         f"Nearest: trial {nearest.number}, {values}"
-    )
-
-
-def _ended(trial: FrozenTrial) -> Ended:
-    attributes = trial.user_attrs
-    interrupted = trial.state == TrialState.FAIL and attributes.get("retry") == "always"
-    constraints = {f"constraint/{name}": value for name, value in trial.constraints.items()}
-    return Ended(
-        state="STOPPED" if interrupted else trial.state.name,
-        reason=str(attributes.get("reason", "")),
-        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
-        params={key: str(value) for key, value in trial.params.items()},
-        metrics={**attributes.get("metrics", {}), **constraints},
-        reported=trial.intermediate_values,
-        folder=attributes.get("output_dir"),
     )
 
 

@@ -18,6 +18,8 @@ class Ended:
         metrics: the last value of each.
         reported: intermediate values of the objective, by step.
         folder: its output directory.
+        began: when it began, in ms since 1970; None if nobody knows.
+        ended: when it ended.
     """
 
     state: str
@@ -27,3 +29,5 @@ class Ended:
     metrics: Mapping[str, float] = field(default_factory=dict)
     reported: Mapping[int, float] = field(default_factory=dict)
     folder: str | None = None
+    began: int | None = None
+    ended: int | None = None

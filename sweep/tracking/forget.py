@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.engine.errors import UserError
-from sweep.tracking.store import client, reason, shown
+from sweep.tracking.store import answering, client, full
 
 log = logging.getLogger(__name__)
+
+NOTHING_DELETED = "an MLflow store that answers; nothing was deleted"
+
+SOME_LEFT = "an MLflow store that lets things be deleted; the same command goes on"
 
 _SQLITE = "sqlite:///"
 _MOST = 1000
@@ -28,13 +31,15 @@ def find_runs(uri: str, study_id: str) -> list[str]:
     Raises:
         UserError: if the store does not answer.
     """
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists():
+    if is_gone(uri):
         return []
-    try:
+    with answering(uri, NOTHING_DELETED):
         return _tagged(client(uri), study_id)
-    except Exception as error:
-        received = f"{shown(uri)} ({reason(error)})"
-        raise UserError("tracking.uri", received, "an MLflow store that answers; nothing was deleted") from error
+
+
+def is_gone(uri: str) -> bool:
+    """Whether a store is a SQLite file that is not there: asking MLflow would make it."""
+    return uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists()
 
 
 def forget(uri: str, run_ids: Sequence[str]) -> bool:
@@ -47,18 +52,30 @@ def forget(uri: str, run_ids: Sequence[str]) -> bool:
     """
     if not run_ids:
         return True
-    try:
+    with answering(uri, SOME_LEFT):
         api = client(uri)
         remove = _remover(api)
         for run_id in run_ids:
             # The run comes last: whoever is interrupted finds it again, and what is left of its artifacts by it.
-            _delete_artifacts(api.get_run(run_id), uri)
+            delete_artifacts(api.get_run(run_id).info.artifact_uri, uri)
             (remove or api.delete_run)(run_id)
-    except Exception as error:
-        received = f"{shown(uri)} ({reason(error)})"
-        allowed = "an MLflow store that lets runs be deleted; the same command goes on"
-        raise UserError("tracking.uri", received, allowed) from error
     return remove is not None
+
+
+def delete_artifacts(location: str, uri: str) -> None:
+    """Deletes what is at an artifact location of MLflow's, with the folder that was made for it; `uri` is the store."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    repository = get_artifact_repository(location, tracking_uri=full(uri))
+    try:
+        repository.delete_artifacts()
+    except NotImplementedError:
+        log.warning("The artifacts at %s stay: MLflow cannot delete them there", location)
+    if isinstance(repository, LocalArtifactRepository):
+        own = Path(repository.artifact_dir).parent
+        with contextlib.suppress(OSError):  # somebody else's files, or gone already
+            own.rmdir()
 
 
 def _tagged(api: Any, study_id: str) -> list[str]:
@@ -80,18 +97,3 @@ def _tagged(api: Any, study_id: str) -> list[str]:
 def _remover(api: Any) -> Any:
     """What `mlflow gc` removes a run for good with; None for a store that has no such thing, as a server."""
     return getattr(api._tracking_client.store, "_hard_delete_run", None)
-
-
-def _delete_artifacts(run: Any, uri: str) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-
-    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    try:
-        repository.delete_artifacts()
-    except NotImplementedError:
-        log.warning("The artifacts at %s stay: MLflow cannot delete them there", run.info.artifact_uri)
-    if isinstance(repository, LocalArtifactRepository):
-        own = Path(repository.artifact_dir).parent
-        with contextlib.suppress(OSError):  # somebody else's files, or gone already
-            own.rmdir()

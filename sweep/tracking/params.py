@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-NOT_PARAMS = ("hydra", "paths", "tracking", "storage")
-"""Where a run is kept says nothing about what it is."""
+from sweep.engine.names import short_names
+
+NOT_PARAMS = ("hydra", "paths", "tracking", "storage", "expects")
+"""Where a run is kept, and what it is compared with, say nothing about what it is."""
 
 LOG_SCALED = ("learning_rate",)
-"""Last parts of keys that are also logged as log10: MLflow's parallel coordinates have no log axis."""
+"""Last parts of keys that are logged as log10 too, whether they vary or not."""
 
 
 def run_params(
-    config: DictConfig, excludes: Iterable[str] = NOT_PARAMS, log_scaled: Iterable[str] = LOG_SCALED
+    config: DictConfig, excludes: Iterable[str] = NOT_PARAMS, log_scaled: Iterable[str] = ()
 ) -> dict[str, str]:
     """Flattens a composed configuration to params by Hydra key ("model.depth"), plus `log10_<name>`.
 
@@ -27,17 +29,29 @@ def run_params(
     Args:
         config: what Hydra composed.
         excludes: top-level keys to leave out.
-        log_scaled: keys, or last parts of keys, whose log10 is added.
+        log_scaled: keys whose log10 is added, beside those that end in one of `LOG_SCALED`.
     """
-    scaled = set(log_scaled)
-    flat: dict[str, str] = {}
-    for key, value in _leaves(config, (), set(excludes)):
-        flat[key] = value if isinstance(value, str) else json.dumps(value, default=str)
-        name = key.rpartition(".")[2]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and value > 0 and {key, name} & scaled:
-            flat.setdefault(f"log10_{name}", json.dumps(round(math.log10(value), 6)))
-    return flat
+    values = dict(_leaves(config, (), set(excludes)))
+    flat = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in values.items()}
+    known = (key for key in values if key.rpartition(".")[2] in LOG_SCALED)
+    return log10_params(values, [*log_scaled, *known]) | flat
+
+
+def log10_params(values: Mapping[str, Any], log_scaled: Iterable[str]) -> dict[str, str]:
+    """The log10 of values that are drawn on a log scale, as params: MLflow's parallel coordinates have no log axis.
+
+    Each is called after the last part of its key, or as many parts as it takes to tell it from the others.
+
+    Args:
+        values: by key.
+        log_scaled: the keys of all values of the study that are drawn so; this trial may have fewer.
+    """
+    found = {}
+    for key, name in short_names(dict.fromkeys(log_scaled)).items():
+        value = values.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            found[f"log10_{name}"] = json.dumps(round(math.log10(value), 6))
+    return found
 
 
 def _leaves(config: DictConfig, prefix: tuple[str, ...], excludes: set[str]) -> Iterable[tuple[str, Any]]:

@@ -8,30 +8,33 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
 from sweep.tracking.ended import Ended
+from sweep.tracking.note import NOTE, Note, ended
+from sweep.tracking.page import DONE, StudyPage
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.store import Store, client, is_away, reason, shown
-from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
-from sweep.tracking.writer import REPORTED, create_run, end_run, log_all, objectives, source_tags
+from sweep.tracking.tracker import Tracker, new_spool, run_key
+from sweep.tracking.writer import KEY, REPORTED, create_run, end_run, legal, log_all, objectives, source_tags
 
 __all__ = [
+    "Reconciled",
     "SingleRun",
+    "StudyPage",
     "StudyRun",
     "Tracker",
-    "finish_study",
     "reconcile",
     "run_in",
     "run_params",
     "single_run",
+    "status",
     "study_run",
-    "trial_runs",
 ]
 
 log = logging.getLogger(__name__)
@@ -46,23 +49,55 @@ class StudyRun:
         run_id: MLflow's id.
         study: the study's name.
         study_id: the study's id, which no other study has.
+        step: the highest step of its curves when it was found; -1 if it has none.
+        marks: tags of the runs of its trials.
     """
 
     store: Store
     run_id: str
     study: str
     study_id: str
+    step: int = field(default=-1, compare=False)
+    marks: Mapping[str, str] = field(default_factory=dict)
 
-    def tracker(self) -> Tracker:
-        """A new tracker for trials of this study, whose runs are nested under this one."""
+    def tracker(self, folder: str | Path) -> Tracker:
+        """A new tracker for trials of this study, whose runs are nested under this one.
+
+        Args:
+            folder: the study's folder, where events wait for MLflow.
+        """
         # A filter on a parent's tags drops its children, so they carry the study's name and id too.
-        return Tracker(self.store, self.run_id, _study_tags(self.study, self.study_id, "trial"))
+        tags = {**_study_tags(self.study, self.study_id, "trial"), **self.marks}
+        return Tracker(self.store, new_spool(folder, self.store, self.run_id, tags))
+
+    def page(self, folder: str | Path) -> StudyPage:
+        """What writes to this run without waiting for it.
+
+        Args:
+            folder: the study's folder, where events wait for MLflow.
+        """
+        return StudyPage(self, folder)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """The runs of a study's trials, which agree with it.
+
+    Attributes:
+        runs: their ids, by trial number.
+        closed: how many had been left open.
+        made: how many were not there.
+    """
+
+    runs: Mapping[int, str]
+    closed: int
+    made: int
 
 
 def study_run(
     store: Store, study: str, study_id: str, params: Mapping[str, str], tags: Mapping[str, str] | None = None
 ) -> StudyRun:
-    """Finds or creates the parent run of a study, and marks it as running.
+    """Finds or creates the parent run of a study.
 
     MLflow never changes a param: one that differs from an earlier run of the study is put in the tag `sweep.now.<key>`.
 
@@ -77,12 +112,13 @@ def study_run(
         UserError: if the store does not answer.
     """
     own = {**_study_tags(study, study_id, "study"), **(tags or {})}
+    step = -1
     try:
         api = client(store.uri)
         found = list(_runs(api, store, study_id, "study"))
         if found:
             run_id, known = found[0].info.run_id, found[0].data.params
-            api.update_run(run_id, status="RUNNING")
+            step = max((point.step for point in api.get_metric_history(run_id, DONE)), default=-1)
         else:
             run_id, known = create_run(api, store, study, {**source_tags(), **own}), {}
         changed = {f"sweep.now.{key}": value for key, value in params.items() if known.get(key, value) != value}
@@ -93,109 +129,85 @@ def study_run(
             raise
         received = f"{shown(store.uri)} ({reason(error)})"
         raise UserError("tracking.uri", received, "an MLflow store that answers") from error
-    return StudyRun(store, run_id, study, study_id)
+    return StudyRun(store, run_id, study, study_id, step)
 
 
-def reconcile(parent: StudyRun, ended: Mapping[int, Ended], patience: float = CLOSE_SECONDS) -> int:
-    """Makes the runs of a study's trials agree with it, as after a kill; returns how many it closed.
+def reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled | None:
+    """Makes the runs of a study's trials agree with it, as after a kill.
 
-    A run that is RUNNING although its trial has ended is given what the study knows, and closed; a trial whose run was
-    never written gets one.
+    A run that is RUNNING although its trial has ended is given what the study knows and MLflow does not, and closed; a
+    trial without a run gets one. What waits in a spool has to be written before, or would be written once more.
 
-    Never raises because of the store: what cannot be closed is logged.
+    Never raises because of the store: what it answers instead is logged, and None is returned.
 
     Args:
         parent: the study's run.
-        ended: every trial that has ended, by number.
-        patience: how long to wait for a store that is away, in seconds.
+        trials: every one that has ended, by number.
     """
-    closed = 0
+    try:
+        return _reconcile(parent, trials)
+    except Exception as error:  # it is away, or an experiment was deleted
+        log.warning("MLflow has not got the runs of study %s that were left open: %s", parent.study, reason(error))
+        return None
 
-    def close() -> None:
-        nonlocal closed
-        api = client(parent.store.uri)
-        runs = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
-        for number, trial in ended.items():
-            if number not in runs:
-                tags = _study_tags(parent.study, parent.study_id, "trial")
-                tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **source_tags()}
-                run_id = create_run(api, parent.store, f"{parent.study} {number}", tags)
-                log_all(api, run_id, [], trial.params, {})
-            elif runs[number].info.status == "RUNNING":
-                run_id = runs[number].info.run_id
-            else:
-                continue
-            log_all(api, run_id, _points(trial), {}, {})
-            payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
-            end_run(api, run_id, _now(), payload, trial.folder)
+
+def status(parent: StudyRun) -> str:
+    """The status that MLflow has of a study's own run.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    try:
+        return str(client(parent.store.uri).get_run(parent.run_id).info.status)
+    except Exception as error:
+        received = f"{shown(parent.store.uri)} ({reason(error)})"
+        raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
+
+
+def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
+    api = client(parent.store.uri)
+    found = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
+    ids = {number: str(run.info.run_id) for number, run in found.items()}
+    closed = made = 0
+    for number, trial in trials.items():
+        run = found.get(number)
+        if run is None:
+            tags = {**source_tags(), **_study_tags(parent.study, parent.study_id, "trial")}
+            tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **parent.marks}
+            tags[KEY] = run_key(parent.study_id, number)
+            ids[number] = create_run(api, parent.store, f"{parent.study} {number}", tags, trial.began)
+            made += 1
+        elif run.info.status == "RUNNING":
             closed += 1
-
-    _patiently(close, patience, f"has not got the runs of study {parent.study} that were left open")
-    return closed
-
-
-def trial_runs(parent: StudyRun, patience: float = CLOSE_SECONDS) -> dict[int, str]:
-    """The ids of the runs of a study's trials, by trial number; of none that is not there.
-
-    Never raises because of the store: if it does not answer, that is logged, and there are none.
-
-    Args:
-        parent: the study's run.
-        patience: how long to wait for a store that is away, in seconds.
-    """
-    found: dict[int, str] = {}
-
-    def look() -> None:
-        runs = _runs(client(parent.store.uri), parent.store, parent.study_id, "trial")
-        found.update((int(run.data.tags["sweep.trial"]), str(run.info.run_id)) for run in runs)
-
-    _patiently(look, patience, f"has not told the runs of study {parent.study}")
-    return found
+        else:
+            continue
+        params = {key: value for key, value in trial.params.items() if run is None or legal(key) not in run.data.params}
+        note = Note(f"Trial {number} of study {parent.study}", trial.params)
+        text = ended(run.data.tags.get(NOTE) if run else None, note, trial.state, trial.reason, trial.values)
+        log_all(api, ids[number], _missing(api, run, trial), params, {NOTE: text})
+        payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
+        end_run(api, ids[number], trial.ended or _now(), payload, trial.folder)
+    return Reconciled(ids, closed, made)
 
 
-def finish_study(
-    parent: StudyRun,
-    status: str = "FINISHED",
-    metrics: Mapping[str, float] | None = None,
-    artifacts: Iterable[tuple[Path, str]] = (),
-    note: str = "",
-    patience: float = CLOSE_SECONDS,
-) -> bool:
-    """Closes the run of a study; returns whether MLflow has it. Never raises because of the store.
-
-    Args:
-        parent: the study's run.
-        status: FINISHED, FAILED or KILLED.
-        metrics: final numbers, such as the counts of states and the best objective.
-        artifacts: files, each with the folder of the run's artifacts that it goes to ("" is the top).
-        note: description shown on the run's page, in Markdown.
-        patience: how long to wait for a store that is away, in seconds.
-    """
-    files = list(artifacts)
-    now = _now()
-
-    def finish() -> None:
-        from mlflow.entities import Metric
-
-        api = client(parent.store.uri)
-        for path, folder in files:
-            api.log_artifact(parent.run_id, str(path), folder or None)
-        points = [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()]
-        log_all(api, parent.run_id, points, {}, {"mlflow.note.content": note} if note else {})
-        api.set_terminated(parent.run_id, status, now)
-
-    return _patiently(finish, patience, f"has not got the end of study {parent.study}")
-
-
-def _points(trial: Ended) -> list[Any]:
-    """What a study knows of a trial, as MLflow's points: objectives, last metrics, and intermediate values."""
+def _missing(api: Any, run: Any, trial: Ended) -> list[Any]:
+    """What a study knows of a trial and its run does not, as points: objectives, last metrics, intermediate values."""
     from mlflow.entities import Metric
 
-    now, last = _now(), max(trial.reported, default=0)
-    values = {**trial.metrics, **objectives(trial.values)}
-    points = [(REPORTED, value, step) for step, value in trial.reported.items()]
-    points += [(name, value, last) for name, value in values.items()]
-    return [Metric(name, float(value), now, step) for name, value, step in points if math.isfinite(value)]
+    known = run.data.metrics if run is not None else {}
+    steps = {point.step for point in api.get_metric_history(run.info.run_id, REPORTED)} if REPORTED in known else set()
+    last = max(trial.reported, default=0)
+    points = [(REPORTED, value, step) for step, value in trial.reported.items() if step not in steps]
+    # Of a curve, the study has the last value alone, which is added only where there is none, or to be what is shown.
+    points += [(name, value, last) for name, value in trial.metrics.items() if _to_be_shown(name, value, known)]
+    points += [(name, value, last) for name, value in objectives(trial.values).items() if known.get(name) != value]
+    now = trial.ended or _now()
+    return [Metric(legal(name), float(value), now, step) for name, value, step in points if math.isfinite(value)]
+
+
+def _to_be_shown(name: str, value: float, known: Mapping[str, float]) -> bool:
+    shown_value = known.get(legal(name))
+    return shown_value is None or (name.startswith("best/") and shown_value != value)
 
 
 def _study_tags(study: str, study_id: str, kind: str) -> dict[str, str]:
@@ -213,23 +225,6 @@ def _runs(api: Any, store: Store, study_id: str, kind: str, condition: str = "")
         page = found.token
         if not page:
             return
-
-
-def _patiently(call: Callable[[], None], patience: float, failure: str) -> bool:
-    """Makes a call again until the store answers or patience ends; returns whether it was made, and logs if not."""
-    deadline = time.monotonic() + patience
-    delay = 0.5
-    while True:
-        try:
-            call()
-        except Exception as error:
-            if is_away(error) and time.monotonic() + delay < deadline:
-                time.sleep(delay)
-                delay = min(2 * delay, 10.0)
-                continue
-            log.warning("MLflow %s: %s", failure, reason(error))
-            return False
-        return True
 
 
 def _now() -> int:

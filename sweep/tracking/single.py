@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +11,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweep.engine.command import Command
 from sweep.engine.outcome import Outcome, raised, returned
+from sweep.tracking.note import NOTE, Note
 from sweep.tracking.params import run_params
+from sweep.tracking.provenance import write_provenance
 from sweep.tracking.store import Store, open_store
-from sweep.tracking.tracker import CLOSE_SECONDS, Tracker
+from sweep.tracking.system import watched
+from sweep.tracking.tracker import Tracker, new_spool
+
+log = logging.getLogger(__name__)
 
 
 class SingleRun:
@@ -51,7 +59,12 @@ def single_run(config: DictConfig) -> Iterator[SingleRun]:
     hydra = HydraConfig.get()
     store = open_store(config.tracking.uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     name = (hydra.job.override_dirname or hydra.job.name)[:100]
-    with run_in(store, name, run_params(config), folder=hydra.runtime.output_dir) as run:
+    command, folder = Command.this(), Path(hydra.runtime.output_dir)
+    note = Note(f"Run {name}", again=[command.again()], objectives=[str(config.objective.metric)])
+    files, tags = write_provenance(folder, command.sources)
+    with run_in(store, name, run_params(config), folder, tags, note) as run:
+        for file in files:
+            run.send("artifact", {"path": str(file), "folder": "environment"})
         yield run
 
 
@@ -60,9 +73,9 @@ def run_in(
     store: Store,
     name: str,
     params: Mapping[str, str],
+    folder: str | Path,
     tags: Mapping[str, str] | None = None,
-    folder: str | Path | None = None,
-    patience: float = CLOSE_SECONDS,
+    note: Note | None = None,
 ) -> Iterator[SingleRun]:
     """A run for the length of a `with` block: FINISHED, FAILED after an exception, KILLED by Ctrl-C.
 
@@ -70,24 +83,31 @@ def run_in(
         store: where.
         name: what MLflow calls the run.
         params: its params; see `run_params`.
+        folder: its output directory, where events wait for MLflow; its logs and `.hydra/*.yaml` are logged at the end.
         tags: further tags.
-        folder: its output directory, whose `.hydra/*.yaml` are logged when it ends.
-        patience: how long to wait at the end for a store that is away, in seconds.
+        note: what it is described as; by its name alone unless given.
     """
-    tracker = Tracker(store, tags={"sweep.kind": "run"})
+    note = note or Note(f"Run {name}")
+    tracker = Tracker(store, new_spool(folder, store, tags={"sweep.kind": "run"}))
     run = SingleRun(tracker)
     tracker.begin(0, name, params, tags, folder)
+    tracker.put(0, "tags", {NOTE: note.text()})
     try:
-        yield run
+        with watched(os.getpid(), run.send):
+            yield run
     except KeyboardInterrupt:
-        tracker.end(0, "STOPPED", "interrupted")
+        state, outcome = "STOPPED", Outcome("FAIL", reason="interrupted")
         raise
     except BaseException as error:
         outcome = raised(error)
-        tracker.end(0, outcome.state, outcome.reason, outcome.traceback)
+        state = outcome.state
         raise
     else:
         outcome = Outcome("COMPLETE") if run.value is None else returned(run.value, 1)
-        tracker.end(0, outcome.state, outcome.reason, value=run.value)
+        state = outcome.state
     finally:
-        tracker.close(patience)
+        tracker.put(0, "tags", {NOTE: note.text(state, outcome.reason, outcome.values, outcome.traceback)})
+        tracker.end(0, state, outcome.reason, outcome.traceback, outcome.values)
+        tracker.close()
+        if tracker.waiting:
+            log.warning("%d events wait for MLflow. `sweep sync` writes them when it is there again", tracker.waiting)

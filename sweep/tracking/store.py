@@ -17,12 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.address import TRACKING, TRACKING_TOO, keep, with_password
 from sweep.engine.errors import UserError
+from sweep.engine.redact import learn, redact
 
 REQUEST_SECONDS = 20
 """How long one request to a tracking server may take, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise."""
 
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""The environment variable in which MLflow itself looks for its store's address, password and all."""
+
 ALLOWED_URIS = "sqlite:///PATH, the URL of another database (postgresql://…) or of an MLflow server (http://…)"
+
+shown = redact
+"""A text as it may be shown."""
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """The tag by which MLflow's UI shows an experiment's runs and charts, not traces of language models."""
@@ -36,7 +44,7 @@ class Store:
     """An experiment of a store that exists. Travels between processes and machines.
 
     Attributes:
-        uri: MLflow's tracking URI, absolute.
+        uri: MLflow's tracking URI, absolute, without its password: `client` and `full` find that in the environment.
         experiment: the experiment's name.
         experiment_id: its id in this store.
     """
@@ -52,14 +60,16 @@ def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
     Any number of processes may do so at once; those of one machine wait for each other.
 
     Args:
-        uri: any tracking URI of MLflow's but a folder; a relative SQLite path starts at the current directory.
+        uri: any tracking URI of MLflow's but a folder; a relative SQLite path starts at the current directory. If it
+            has a password, that is kept in this process's environment.
         experiment: name of the experiment.
         artifacts: where a database without a server keeps its files; a server has its own place.
 
     Raises:
-        UserError: if the store cannot be opened or does not answer, or the experiment was deleted.
+        UserError: if the store cannot be opened or does not answer, its tables are another MLflow's, or the experiment
+            was deleted.
     """
-    uri = absolute(uri)
+    uri = keep(absolute(uri), TRACKING)
     if not uri.startswith(("http://", "https://")):
         return _open_database(uri, experiment, artifacts.absolute())
     try:
@@ -86,9 +96,13 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
             from mlflow.entities import ExperimentTag
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+            from sweep.tracking.database import alone_with
+
             # Made here rather than by a client, so that every artifact location derives from `artifacts`.
             tags = [ExperimentTag(*tag) for tag in _KIND.items()]
-            return Store(uri, experiment, _experiment_id(SqlAlchemyStore(uri, str(artifacts)), experiment, tags))
+            with alone_with(full(uri)):
+                store = SqlAlchemyStore(full(uri), str(artifacts))
+                return Store(uri, experiment, _experiment_id(store, experiment, tags))
     except UserError:
         raise
     except (OSError, sqlite3.Error) as error:
@@ -162,29 +176,57 @@ def load_mlflow() -> Any:
 
 
 def client(uri: str) -> Any:
-    """An MlflowClient of this store, independent of MLflow's global state and of MLFLOW_RUN_ID."""
-    return load_mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+    """An MlflowClient of this store, independent of MLflow's global state and of MLFLOW_RUN_ID. It redacts."""
+    load_mlflow()
+    if not uri.startswith(("http://", "https://")):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 0  # it would try for 100 s to reach a database; whoever calls tries again
+    from sweep.tracking.redacting import RedactingClient
+
+    return RedactingClient(full(uri), full(uri))
+
+
+def full(uri: str) -> str:
+    """A tracking URI with its password, if the environment has that: for MLflow alone, never to be written or sent."""
+    uri = with_password(uri, TRACKING, TRACKING_TOO)
+    learn(uri)
+    return uri
 
 
 def is_away(error: Exception) -> bool:
     """Whether the store did not answer, or not properly: the same call may work later."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
 
     if isinstance(error, MlflowException):
         status = int(error.get_http_status_code())
         return status in _AWAY or status >= 500
+    if isinstance(error, OperationalError):  # a database, before MLflow has reached it once
+        return True
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | IsADirectoryError)
 
 
+@contextmanager
+def answering(uri: str, allowed: str = "an MLflow store that answers") -> Iterator[None]:
+    """Turns whatever a store raises in a `with` block into the UserError that says so."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", allowed) from error
+
+
 def reason(error: BaseException) -> str:
-    """An error of MLflow's in one line, without passwords."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """An error of MLflow's in one line, without passwords; if no connection came about, why not."""
+    root: Any = error
+    while (cause := root.__cause__ or root.__context__) is not None:
+        root = cause
+    silence = root.strerror if isinstance(root, OSError) and root.filename is None else None
+    words = silence or str(error)
+    lines = words.strip().splitlines() or [type(error).__name__]
     return shown(lines[0])[:300]
-
-
-def shown(text: str) -> str:
-    """A text as it may be shown: without the user and password of the URIs in it."""
-    return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
 def absolute(uri: str) -> str:
@@ -205,6 +247,8 @@ def absolute(uri: str) -> str:
 def server_command(uri: str, artifacts: Path, port: int) -> list[str]:
     """The command that serves MLflow's UI of a store on this machine, for this machine alone.
 
+    It names no store: every user of a machine can read what was typed on it. `server_environment` does.
+
     Raises:
         UserError: if the store is behind a server already.
     """
@@ -213,12 +257,17 @@ def server_command(uri: str, artifacts: Path, port: int) -> list[str]:
         raise UserError("tracking.uri", f"{shown(uri)}, a server that has its own UI", "a database to be served")
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri, "--artifacts-destination", str(artifacts.absolute())),
+        *("--artifacts-destination", str(artifacts.absolute())),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
 
 
-def server_environment() -> Mapping[str, str]:
-    """The environment in which to run `server_command`."""
-    # Jobs are for judging language models: ten processes and 10 s that a sweep has no use for.
-    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def server_environment(uri: str) -> Mapping[str, str]:
+    """The environment in which to run `server_command` of the same store."""
+    return {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": full(absolute(uri)),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Jobs are for judging language models: ten processes and 10 s that a sweep has no use for.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.tracking.backlog import Backlog, Event
+from sweep.engine.address import bare
+from sweep.engine.redact import redacted
+from sweep.tracking.spool import Event, Spool
 from sweep.tracking.store import Store, is_away, reason, shown
-from sweep.tracking.writer import STATUS, Writer
+from sweep.tracking.writer import STATUS, Writer, source_tags
 
 log = logging.getLogger(__name__)
 
@@ -20,41 +22,80 @@ FLUSH_SECONDS = 1.0
 """How long events are gathered, so that a call carries many."""
 
 CLOSE_SECONDS = 60.0
+"""How long `close` lets a store that answers take what is left."""
+
+AWAY_SECONDS = 4.0
 """How long `close` waits for a store that is away."""
 
 _BACK_OFF = (0.5, 10.0)  # seconds: the first wait for a store that is away, and the longest
 _PATIENCE = 5  # tries of what a store refuses as if it were away, although it answers other calls
-_BATCH = 5000  # events taken at once
+_PATHS = {"begin": ("folder",), "artifact": ("path", "folder")}  # of files that will be opened
 
 
 class Tracker:
-    """Writes runs to a store. No method waits for the store, and none raises because of it.
+    """Writes runs to a store. No method but `flush` and `close` waits for the store, and none raises because of it.
 
-    For the trials of a study, `StudyRun.tracker` makes one. While the store is away, events are kept in order and tried
-    again. What cannot be written is counted and logged.
+    Every event goes to a spool on disk first, from which it is written in order, again and again while the store is
+    away. What is not written when the process ends, or is killed, is there for whoever takes the spool over. What
+    cannot be written at all is counted and logged.
+
+    For the trials of a study, `StudyRun.tracker` makes one.
 
     Args:
         store: where to.
-        parent: id of the run that all runs of this tracker are nested under, or None.
-        tags: tags of every run.
+        spool: where events wait: a new one (see `new_spool`), or one that another process left.
     """
 
-    def __init__(self, store: Store, parent: str | None = None, tags: Mapping[str, str] | None = None) -> None:
+    def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store
-        self._parent = parent
-        self._tags = dict(tags or {})
-        self._backlog = Backlog()
+        self._spool = spool
+        self._left: list[Event] = []
         self._time = 0
-        self._in_hand = 0
         self._lost = 0
         self._hurry = False
         self._deadline: float | None = None
+        self._give_up = 0.0
+        self._ended = False
         self._away = False
+        self._silence = ""
+        self._failures = 0
+        self._refusal = ""
+        self._full = False
         self._tries: dict[int, int] = {}
         self._complained: set[int] = set()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
         self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The file in which events wait."""
+        return self._spool.path
+
+    @property
+    def address(self) -> str:
+        """Where the store is, as it may be shown."""
+        return shown(self._store.uri)
+
+    @property
+    def away(self) -> str | None:
+        """Where a store is that did not answer when it was last asked, and why not; None if it did."""
+        return f"{self.address} ({self._silence})" if self._away else None
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not written yet."""
+        return self._spool.waiting
+
+    @property
+    def lost(self) -> int:
+        """How many events will never be written: MLflow refused them, or there was no space to keep them."""
+        return self._lost + self._spool.unreadable
+
+    @property
+    def refusal(self) -> str:
+        """Why MLflow refused the first event that it refused."""
+        return self._refusal
 
     def begin(
         self,
@@ -73,21 +114,22 @@ class Tracker:
             tags: further tags.
             folder: its output directory, whose `.hydra/*.yaml` are logged when it ends.
         """
-        own = {} if self._parent is None else {"sweep.trial": str(number)}
+        own = {} if self._spool.whose["parent"] is None else {"sweep.trial": str(number)}
         if folder is not None:
             own["sweep.output_dir"] = str(folder)
+        study_id = self._spool.whose["tags"].get("sweep.study_id")
         payload = {
             "name": name,
             "params": dict(params),
             "tags": {**own, **(tags or {})},
             "folder": None if folder is None else str(folder),
-            "key": uuid.uuid4().hex,
+            "key": uuid.uuid4().hex if study_id is None else run_key(study_id, number),
         }
-        self._put(number, "begin", payload)
+        self.put(number, "begin", payload)
 
     def write(self, number: int, kind: str, payload: Mapping[str, Any]) -> None:
         """Takes an event of `sweep.engine.trial`: report, metrics, constraint, facts or artifact."""
-        self._put(number, kind, dict(payload))
+        self.put(number, kind, payload)
 
     def end(
         self,
@@ -109,75 +151,118 @@ class Tracker:
         assert state in STATUS
         values = () if value is None else tuple(value) if isinstance(value, Sequence) else (value,)
         payload = {"state": state, "reason": reason or "", "traceback": traceback or "", "values": values}
-        self._put(number, "end", payload)
+        self.put(number, "end", payload)
 
-    def flush(self, timeout: float = CLOSE_SECONDS) -> bool:
-        """Waits until everything so far is written; returns whether it is."""
-        with self._changed:
-            self._hurry = True
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._waiting(), timeout)
-
-    def close(self, timeout: float = CLOSE_SECONDS) -> int:
-        """Writes what is left, for at most `timeout` seconds; returns how many events were not written."""
-        with self._changed:
-            self._deadline = time.monotonic() + timeout
-            self._changed.notify_all()
-        self._thread.join(timeout + 1)
-        with self._changed:
-            missing = self._lost + self._waiting()
-        if missing:
-            log.warning("%d events are not in MLflow at %s", missing, shown(self._store.uri))
-        return missing
-
-    def _put(self, number: int, kind: str, payload: dict[str, Any]) -> None:
+    def put(self, number: int, kind: str, payload: Mapping[str, Any]) -> None:
+        """Takes an event of any kind that `sweep.tracking.writer` knows; its payload is what JSON has."""
         with self._changed:
             # An end is later than all else: of two points at one step and time, MLflow shows the larger.
             self._time = max(time.time_ns() // 1_000_000, self._time + (kind == "end"))
-            self._backlog.append(Event(self._time, number, kind, payload))
+            if self._ended:
+                self._lost += 1
+                log.warning("The %s event of trial %d came after the tracker was closed", kind, number)
+                return
+            try:
+                self._spool.append(Event(self._time, number, kind, redacted(payload, but=_PATHS.get(kind, ()))))
+            except OSError as error:
+                self._lost += 1
+                if not self._full:
+                    log.warning("Events for MLflow cannot be kept in %s and are lost: %s", self._spool.path, error)
+                self._full = True
             self._changed.notify_all()
-        if not self._thread.is_alive():
-            log.warning("The %s event of trial %d came after the tracker was closed", kind, number)
 
-    def _waiting(self) -> int:
-        return len(self._backlog) + self._in_hand
+    def flush(self, timeout: float = CLOSE_SECONDS, patient: bool = True) -> bool:
+        """Waits until everything so far is written; returns whether it is.
+
+        Args:
+            timeout: for how long, in seconds.
+            patient: whether also while the store is away.
+        """
+        with self._changed:
+            before, self._hurry = self._failures, True
+            self._changed.notify_all()
+
+            def done() -> bool:
+                return not self.waiting or (not patient and self._away and self._failures > before)
+
+            self._changed.wait_for(done, min(timeout, threading.TIMEOUT_MAX))
+            return not self.waiting
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> int:
+        """Writes what is left, and ends the thread; returns how many events are not in MLflow.
+
+        Those that wait are kept on disk, so this does not wait long for a store that is away.
+
+        Args:
+            timeout: how long a store that answers may take, in seconds.
+        """
+        with self._changed:
+            now = time.monotonic()
+            self._deadline, self._give_up = now + timeout, now + min(timeout, AWAY_SECONDS)
+            self._changed.notify_all()
+            while not self._ended and self._rest() > -1:  # a second for what is being written
+                self._changed.wait(0.1)
+            missing = self.lost + self.waiting
+        if self.lost:
+            log.warning("%d events are not in MLflow at %s", self.lost, self.address)
+        if self.waiting:
+            log.info("%d events wait in %s for MLflow at %s", self.waiting, self._spool.path, self.address)
+        return missing
+
+    def _rest(self) -> float:
+        """How many seconds a tracker that is being closed has left."""
+        assert self._deadline is not None
+        return (self._give_up if self._away else self._deadline) - time.monotonic()
 
     def _work(self) -> None:
         writer: Writer | None = None
         delay = 0.0
-        while events := self._next(delay):
-            left = events
+        while self._next(delay):
+            left = True
             try:
-                writer = writer or Writer(self._store, self._parent, self._tags)
-                left = self._write(writer, events)
+                writer = writer or self._writer()
+                self._left = self._write(writer, self._left or self._spool.read())
+                left = bool(self._left)
             except Exception as error:  # no store, or no mlflow
                 self._warn(error)
-            with self._changed:
-                self._backlog.give_back(left)
-                self._in_hand = 0
-                self._changed.notify_all()
-            if not left:
-                self._answered()
-            delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
-
-    def _next(self, delay: float) -> list[Event]:
-        """The next events, after `delay` seconds; none once the tracker is closed and done, or out of time."""
-        with self._changed:
-            if self._deadline is not None:
-                rest = self._deadline - time.monotonic()
-                if delay and rest <= 0:
-                    return []
-                if delay:
-                    self._changed.wait_for(lambda: False, min(delay, rest))
-            elif delay:
-                self._changed.wait_for(self._closing, delay)
+            if left:
+                with self._changed:
+                    self._failures += 1
+                    self._changed.notify_all()
             else:
-                self._changed.wait_for(lambda: self._closing() or bool(self._backlog))
+                self._answered()
+                self._settle(writer)
+            delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
+        with self._changed:
+            self._ended = True
+            self._spool.close()
+            self._changed.notify_all()
+
+    def _writer(self) -> Writer:
+        whose = self._spool.whose
+        writer = Writer(self._store, whose["parent"], whose["tags"], again=self._spool.was_left)
+        writer.recall(self._spool.settled())
+        return writer
+
+    def _settle(self, writer: Writer | None) -> None:
+        with self._changed:
+            self._spool.settle()
+            if writer is not None and (carried := writer.carried()) is not None:
+                self._spool.renew(carried)
+            self._changed.notify_all()
+
+    def _next(self, delay: float) -> bool:
+        """Waits `delay` seconds, and for events; False once the tracker is closed, and done or out of time."""
+        with self._changed:
+            if delay and self._closing():
+                self._changed.wait_for(lambda: False, max(0.0, min(delay, self._rest())))
+            elif delay:
+                self._changed.wait_for(lambda: self._closing() or self._hurry, delay)
+            else:
+                self._changed.wait_for(lambda: self._closing() or self.waiting > 0)
                 self._changed.wait_for(lambda: self._closing() or self._hurry, FLUSH_SECONDS)
             self._hurry = False
-            events = self._backlog.take(_BATCH)
-            self._in_hand = len(events)
-            return events
+            return not self._closing() or (self.waiting > 0 and self._rest() > 0)
 
     def _closing(self) -> bool:
         return self._deadline is not None
@@ -224,18 +309,52 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         """Says that the store is away, once until it is back."""
+        self._silence = reason(error)
         if not self._away:
             self._away = True
-            log.warning("MLflow at %s is away (%s); events wait, trials go on", shown(self._store.uri), reason(error))
+            log.warning("MLflow at %s is away (%s); events wait, trials go on", self.address, self._silence)
 
     def _answered(self) -> None:
         if self._away:
             self._away = False
-            log.info("MLflow at %s answers again; what had waited is being written", shown(self._store.uri))
+            log.info("MLflow at %s answers again; what had waited is being written", self.address)
 
     def _refused(self, event: Event, error: Exception) -> None:
         """Counts an event that will never be written, and says so: in full once a run."""
         self._lost += 1
+        self._refusal = self._refusal or reason(error)
         level = logging.DEBUG if event.number in self._complained else logging.WARNING
         self._complained.add(event.number)
         log.log(level, "MLflow refused the %s event of trial %d: %s", event.kind, event.number, reason(error))
+
+
+def new_spool(
+    folder: str | Path, store: Store, parent: str | None = None, tags: Mapping[str, str] | None = None
+) -> Spool:
+    """A spool for a tracker, in which nothing is yet.
+
+    Args:
+        folder: where its file is to be.
+        store: where its events go; the password, if there is one, is not kept.
+        parent: id of the run that all runs of the tracker are nested under, or None.
+        tags: tags of every run.
+    """
+    where = {"uri": bare(store.uri), "experiment": store.experiment, "experiment_id": store.experiment_id}
+    return Spool(folder, {"store": where, "parent": parent, "tags": {**source_tags(), **(tags or {})}})
+
+
+def take_over(path: Path) -> Tracker | None:
+    """A tracker that writes what a process that is gone has left; None if it is not gone, or left nothing.
+
+    Args:
+        path: the file of its spool.
+    """
+    spool = Spool.take(path)
+    if spool is None:
+        return None
+    return Tracker(Store(**spool.whose["store"]), spool)
+
+
+def run_key(study_id: str, number: int) -> str:
+    """The tag `sweep.key` by which the run of a trial is found, whoever made it."""
+    return f"{study_id}/{number}"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import getpass
 import math
 import posixpath
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sweep.tracking.backlog import Event
+from sweep.tracking.inputs import dataset_input
+from sweep.tracking.leavings import log_folder
+from sweep.tracking.spool import Event
 from sweep.tracking.store import Store, client
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "STOPPED": "KILLED"}
@@ -24,6 +29,9 @@ OBJECTIVE = "objective"
 
 REPORTED = "reported"
 """Metric: the intermediate values that the pruner saw, by step."""
+
+KEY = "sweep.key"
+"""Tag: what tells a run from every other, whoever made it."""
 
 _POINTS = 1000  # MLflow's limits of one call
 _PAIRS = 100
@@ -39,7 +47,7 @@ class _Run:
     """What the writer knows of a run that it began.
 
     Attributes:
-        run_id: MLflow's id.
+        run_id: MLflow's id; empty for a run that another process began, until it is needed.
         folder: the output directory, whose Hydra files are logged at the end.
         step: highest step of any metric so far.
         best: the latest value of each `best/` metric, with its step and the highest step it ever had.
@@ -58,15 +66,18 @@ class Writer:
         store: where to.
         parent: id of the run that all runs are nested under, or None.
         tags: tags of every run.
+        again: whether another process may have written some of these events before.
     """
 
-    def __init__(self, store: Store, parent: str | None, tags: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, parent: str | None, tags: Mapping[str, str], again: bool = False) -> None:
         self._store = store
-        self._tags = {**source_tags(), **tags}
+        self._tags = dict(tags)
         if parent is not None:
             self._tags["mlflow.parentRunId"] = parent
         self._client = client(store.uri)
+        self._again = again
         self._runs: dict[int, _Run] = {}
+        self._begun: dict[int, Event] = {}
         self._doubtful: set[str] = set()
 
     def ping(self) -> None:
@@ -88,33 +99,74 @@ class Writer:
             if event.kind == "begin":
                 self._begin(event)
                 continue
-            run = self._runs[number]
+            if event.kind == "open":
+                self._open(event)
+                continue
+            run = self._run(number)
             if event.kind == "artifact":
                 flush()
                 self._client.log_artifact(run.run_id, event.payload["path"], event.payload["folder"] or None)
+            elif event.kind == "dataset":
+                flush()
+                self._client.log_inputs(run.run_id, [dataset_input(event.payload)])
             elif event.kind == "end":
                 points.extend(self._last_points(run, event))
                 flush()
                 end_run(self._client, run.run_id, event.time, event.payload, run.folder)
                 del self._runs[number]
+            elif event.kind == "status":
+                flush()
+                set_status(self._client, run.run_id, event.payload["status"], event.time)
             else:
                 points.extend(self._points(run, event, tags))
         flush()
 
+    def recall(self, events: Iterable[Event]) -> None:
+        """Takes note of events that were written before, by whomever, and writes nothing."""
+        for event in events:
+            if event.kind == "begin":
+                self._runs[event.number] = _Run("", event.payload["folder"])
+                self._begun[event.number] = event
+            elif event.kind == "open":
+                self._open(event)
+            elif event.kind == "end":
+                self._runs.pop(event.number, None)
+            elif event.number in self._runs:
+                with contextlib.suppress(ValueError):  # of a kind that has no points
+                    deque(self._points(self._runs[event.number], event, {}), maxlen=0)
+
+    def carried(self) -> list[Event] | None:
+        """What it takes to recall the runs that are open; None if that is still among the events."""
+        if not all(run.run_id for run in self._runs.values()):
+            return None
+        return [Event(0, number, "open", dataclasses.asdict(run)) for number, run in self._runs.items()]
+
+    def _run(self, number: int) -> _Run:
+        """A run that has begun."""
+        if number not in self._runs:
+            raise LookupError("its run has not begun")
+        if not self._runs[number].run_id:
+            self._begin(self._begun[number])
+        return self._runs[number]
+
+    def _open(self, event: Event) -> None:
+        """Takes note of a run that is there, and of what is known of it."""
+        known = dict(event.payload)
+        best = {name: (value, step, highest) for name, (value, step, highest) in known.pop("best", {}).items()}
+        self._runs[event.number] = _Run(**known, best=best)
+
     def _begin(self, event: Event) -> None:
         """Creates a run; if an earlier try may have come through, looks for its run first."""
         payload = event.payload
-        run_id = self._runs[event.number].run_id if event.number in self._runs else None
-        if run_id is None and payload["key"] in self._doubtful:
-            ids = [self._store.experiment_id]
-            found = self._client.search_runs(ids, f"tags.`sweep.key` = '{payload['key']}'", max_results=1)
-            run_id = found[0].info.run_id if found else None
-        if run_id is None:
+        run = self._runs.get(event.number) or _Run("", payload["folder"])
+        if not run.run_id and (self._again or payload["key"] in self._doubtful):
+            run.run_id = find_run(self._client, self._store, payload["key"]) or ""
+        if not run.run_id:
             self._doubtful.add(payload["key"])
-            tags = {**self._tags, **payload["tags"], "sweep.key": payload["key"]}
-            run_id = create_run(self._client, self._store, payload["name"], tags, event.time)
-        self._runs[event.number] = _Run(run_id, payload["folder"])
-        log_all(self._client, run_id, [], payload["params"], {})
+            tags = {**self._tags, **payload["tags"], KEY: payload["key"]}
+            run.run_id = create_run(self._client, self._store, payload["name"], tags, event.time)
+        self._runs[event.number] = run
+        log_all(self._client, run.run_id, [], payload["params"], {})
         self._doubtful.discard(payload["key"])
 
     def _points(self, run: _Run, event: Event, tags: dict[str, str]) -> Iterator[Any]:
@@ -128,9 +180,15 @@ class Writer:
             step, values = run.step, {f"constraint/{event.payload['name']}": event.payload["value"]}
         elif event.kind == "facts":
             values = {f"facts/{name}": value for name, value in values.items()}
+        elif event.kind == "seen":
+            step, values = event.payload["step"], event.payload["values"]
+        elif event.kind == "tags":
+            tags.update(values)
+            return
         else:
-            raise ValueError(f"event: got {event.kind!r}, allowed is report, metrics, constraint, facts, artifact")
-        run.step = max(run.step, step)
+            raise ValueError(f"event: got {event.kind!r}, which is none of sweep.engine.trial's or sweep.tracking's")
+        if event.kind != "seen":  # whose steps count looks, not the trial's own
+            run.step = max(run.step, step)
         for name, value in values.items():
             if not isinstance(value, int | float):
                 tags[legal(name)] = str(value)
@@ -164,8 +222,24 @@ def create_run(api: Any, store: Store, name: str, tags: Mapping[str, str], time:
     return str(api.create_run(store.experiment_id, start_time=time, tags=cut, run_name=name).info.run_id)
 
 
+def find_run(api: Any, store: Store, key: str) -> str | None:
+    """The id of the run with this key, deleted or not, if there is one."""
+    from mlflow.entities import ViewType
+
+    found = api.search_runs([store.experiment_id], f"tags.`{KEY}` = '{key}'", ViewType.ALL, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def set_status(api: Any, run_id: str, status: str, time: int) -> None:
+    """Marks a run as RUNNING, or as ended with another status at a time in ms since 1970."""
+    if status == "RUNNING":
+        api.update_run(run_id, status=status)
+    else:
+        api.set_terminated(run_id, status, time)
+
+
 def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder: str | None) -> None:
-    """Closes a run as its trial ended, and logs Hydra's own files.
+    """Closes a run as its trial ended, and logs Hydra's own files and all logs of its folder.
 
     Args:
         api: MLflow's client.
@@ -178,10 +252,9 @@ def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder
     if payload["reason"]:
         tags["sweep.reason"] = payload["reason"]
     if payload["traceback"]:
-        tags["mlflow.note.content"] = f"{payload['reason']}\n\n```\n{payload['traceback'][-6000:]}\n```"
         api.log_text(run_id, payload["traceback"], "traceback.txt")
-    for file in sorted(Path(folder, ".hydra").glob("*.yaml")) if folder else ():
-        api.log_artifact(run_id, str(file), "config")
+    if folder:
+        log_folder(api, run_id, Path(folder))
     log_all(api, run_id, [], {}, tags)
     api.set_terminated(run_id, STATUS[payload["state"]], time)
 

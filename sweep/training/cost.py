@@ -1,39 +1,64 @@
-"""What a network costs: its parameters, and the arithmetic of one prediction."""
+"""What a network costs: its parameters, the arithmetic of one prediction, and its training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import tensorflow as tf
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a network and its training cost.
+class NetworkSize:
+    """How large a network is.
 
     Attributes:
         parameters: all of its weights.
-        flops: floating-point operations of one prediction.
+        flops_per_sample: floating-point operations of one prediction.
+    """
+
+    parameters: int
+    flops_per_sample: int
+
+    def metrics(self) -> dict[str, float]:
+        """By the names of their metrics."""
+        return _metrics(self)
+
+    def __str__(self) -> str:
+        return f"{self.parameters:,} parameters, {self.flops_per_sample:,} FLOPs a sample"
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a network's training took.
+
+    Attributes:
+        steps: how many there were.
         steps_per_second: over the whole training, validations included.
         samples_per_second: likewise.
         best_step: the step of the best validation.
         seconds_to_best: of training, until then.
     """
 
-    parameters: int
-    flops: int
+    steps: int
     steps_per_second: float
     samples_per_second: float
     best_step: int
     seconds_to_best: float
 
+    def metrics(self) -> dict[str, float]:
+        """By the names of their metrics."""
+        return _metrics(self)
+
     def __str__(self) -> str:
         return (
-            f"{self.parameters:,} parameters, {self.flops:,} FLOPs a sample; {self.samples_per_second:,.0f} samples, "
-            f"{self.steps_per_second:,.0f} steps a second; best after {self.best_step:,} steps, "
-            f"{self.seconds_to_best:.1f} s"
+            f"{self.samples_per_second:,.0f} samples, {self.steps_per_second:,.0f} steps a second; "
+            f"best after {self.best_step:,} steps, {self.seconds_to_best:.1f} s"
         )
+
+
+def _metrics(costs: NetworkSize | TrainingCost) -> dict[str, float]:
+    return {f"cost/{name}": value for name, value in asdict(costs).items()}
 
 
 def flops_per_sample(network: keras.Model) -> int:

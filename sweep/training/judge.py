@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,25 +24,34 @@ class Judge:
         judged_on: the frozen set.
         refine: Newton-Schulz steps after which inverses are judged a second time; 0 judges them once.
         held_out: the part of a finite pool that is not trained on, if there is one.
+        loss: from predictions for the frozen set to the loss on it, if it is wanted.
     """
 
     def __init__(
-        self, model: keras.Model, judged_on: EvaluationSet, refine: int = 0, held_out: EvaluationSet | None = None
+        self,
+        model: keras.Model,
+        judged_on: EvaluationSet,
+        refine: int = 0,
+        held_out: EvaluationSet | None = None,
+        loss: Callable[[Floats], float] | None = None,
     ) -> None:
         self.model = model
         self.judged_on = judged_on
         self.held_out = held_out
         self.refine = refine
+        self._loss = loss
         spec = tf.TensorSpec([None, *judged_on.inputs.shape[1:]], tf.float32)
         self._call = tf.function(lambda matrices: model(matrices, training=False), input_signature=[spec])
 
     def measures(self) -> dict[str, float]:
-        """Every measure on the frozen set by its bare name, those of refined predictions as refined_…."""
+        """Every measure on the frozen set by its bare name, those of refined predictions as refined_…, the loss."""
         frozen, predictions = self.judged_on, self.predict(self.judged_on.inputs)
         values = measures(frozen.inputs, frozen.truth, predictions)
         if self.refine:
             better = measures(frozen.inputs, frozen.truth, refined(frozen.inputs, predictions, self.refine))
             values |= {f"{REFINED}{name}": value for name, value in better.items()}
+        if self._loss is not None:
+            values["loss"] = self._loss(predictions)
         return values
 
     def held_out_measures(self) -> dict[str, float]:

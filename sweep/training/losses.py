@@ -1,4 +1,4 @@
-"""The losses that training can minimise, and the model that minimises them."""
+"""The losses that training can minimise, the model that minimises them, and what they are on an evaluation set."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import keras
 from keras import ops
 
 from conf.schema import DataConfig, Loss
-from data.targets import Compression
+from data.evaluation import EvaluationSet
+from data.targets import Compression, trained_units
 from models.input_norm import root_mean_square
+from sweep.metrics import Floats
 
 Tensor = Any
 Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -78,6 +80,13 @@ def formula(loss: Loss, data: DataConfig) -> Formula:
         return ops.mean(_norm(ops.reshape(off, (-1, size * size))))
 
     return residual
+
+
+def loss_on(frozen: EvaluationSet, loss: Loss, data: DataConfig) -> Callable[[Floats], float]:
+    """The loss on an evaluation set, from predictions in original units: they are put back into trained units."""
+    wanted, matrices = formula(loss, data), frozen.inputs
+    targets = trained_units(frozen.truth, matrices, data)
+    return lambda predictions: float(wanted(matrices, targets, trained_units(predictions, matrices, data)))
 
 
 def _norm(vectors: Tensor) -> Tensor:

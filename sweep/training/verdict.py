@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from data.evaluation import EvaluationSet
-from sweep.metrics import NAMES, REFINED, Floats, best_linear, measures, rmse_by_entry, title, zero_skill
+from sweep.metrics import NAMES, REFINED, Floats, measures, rmse_by_entry, title, zero_skill
 from sweep.training.refine import without_network
 
 
 def print_verdict(
-    values: dict[str, float], predictions: Floats, judged_on: EvaluationSet, refine: int, console: Console
+    values: Mapping[str, float],
+    beside: Mapping[str, Mapping[str, float]],
+    predictions: Floats,
+    judged_on: EvaluationSet,
+    refine: int,
+    console: Console,
 ) -> None:
-    """Prints every measure beside those of the best constant and the best linear map, then what is off where.
+    """Prints every measure beside those of what takes no network, then what is off where.
 
     Args:
         values: the network's measures, by their bare names.
+        beside: the measures of what takes no network, by its name.
         predictions: the network's, in original units, in the shape of the truth.
         judged_on: the set that both are of.
         refine: Newton-Schulz steps after which `values` has measures, too; 0 if it has none.
         console: where to.
     """
     frozen = judged_on
-    columns = {"this network": values}
+    columns: dict[str, Mapping[str, float]] = {"this network": values}
     if refine:
         columns["refined"] = {name: values[f"{REFINED}{name}"] for name in NAMES}
         alone = without_network(frozen.inputs, refine)
         columns["steps alone"] = measures(frozen.inputs, frozen.truth, alone)
-    columns |= {"zero skill": zero_skill(frozen.inputs, frozen.truth)}
-    columns |= {"best linear": best_linear(frozen.inputs, frozen.truth)}
+    columns |= beside
     title_refined = f"; refined: by {refine} Newton-Schulz steps" if refine else ""
     table = Table(title=f"Validation on {len(frozen.inputs):,} matrices, in original units{title_refined}")
     table.add_column("measure")

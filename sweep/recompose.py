@@ -1,0 +1,93 @@
+"""Composes the command of a study of `sweep run` once more, for what is run beside that study."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import optuna
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sweep import preflight
+from sweep.engine.errors import UserError
+from sweep.engine.explain import explain
+from sweep.engine.overrides import written
+from sweep.engine.parent import TRACKING_URI
+from sweep.engine.recomposed import COMMAND, Recomposed
+from sweep.engine.space import SearchSpace
+from sweep.engine.sweeper import StudySweeper
+from sweep.paths import Paths
+from sweep.results.catalogue import Entry
+from sweep.results.delete import check_idle
+
+OWN = "sweep run"
+"""What `sweep run` calls itself."""
+
+
+@contextmanager
+def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] = ()) -> Iterator[Recomposed]:
+    """A study, with what its trials are composed by; Hydra is set up for the length of the block.
+
+    Args:
+        paths: where studies have their folders.
+        entry: the study.
+        task: Hydra's task.
+        overrides: further ones, of the sweeper's and launcher's own keys.
+
+    Raises:
+        UserError: if this is no study of `sweep run`, it runs, or its command cannot be composed any more.
+    """
+    study = entry.load()
+    said = study.user_attrs.get(COMMAND)
+    if entry.is_sibling or said is None or said["argv"][0] != OWN:
+        raise UserError("STUDY", repr(entry.name), "a study of `sweep run`, and none of those beside it")
+    for line in overrides:
+        if not line.lstrip("+~").startswith(("hydra.sweeper.", "hydra.launcher.", "hydra/launcher=")):
+            raise UserError(
+                "OVERRIDES", repr(line), "keys of hydra.sweeper and hydra/launcher: all else is the study's"
+            )
+    check_idle(study)
+    version.setbase(preflight.VERSION_BASE)
+    with _argv(said["argv"]), preflight.hydra_of(said["config_path"], said["config_dir"]) as hydra:
+        lines = [*said["overrides"], *overrides, written("study.name", entry.name)]
+        try:
+            config = hydra.compose_config(
+                said["config_name"], lines, run_mode=RunMode.MULTIRUN, with_log_configuration=True
+            )
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, None) from error
+        settings = _settings(config, study, entry.url)
+        arguments = list(config.hydra.overrides.task)
+        space = SearchSpace.read(arguments, settings, config, hydra.config_loader)
+        sweeper = StudySweeper(cast("dict[str, Any]", settings))
+        sweeper.setup(HydraContext(hydra.config_loader, Callbacks(config)), task, config)
+        home = entry.home or paths.study(entry.name)
+        yield Recomposed(study, home, config, settings, space.fixed, hydra.config_loader, sweeper)
+
+
+@contextmanager
+def _argv(argv: Sequence[str]) -> Iterator[None]:
+    """Lets what reads the command that this process was started with read the study's: its trials are run as those."""
+    before, sys.argv = sys.argv, list(argv)
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _settings(config: DictConfig, study: optuna.Study, url: str | None) -> DictConfig:
+    """`hydra.sweeper` with what the study itself says of where it is kept, tracked and of its seed."""
+    settings = OmegaConf.create(cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweeper, resolve=True)))
+    uri = study.user_attrs.get(TRACKING_URI)
+    settings.storage = url
+    settings.seed = study.user_attrs["seed"]
+    settings.study_name = study.study_name
+    settings.tracking.uri = uri
+    return settings

@@ -1,0 +1,144 @@
+"""What is confirmed, and what is refused before anything is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
+from recomposing import BEST, study_of
+
+from sweep.engine.errors import UserError
+from sweep.engine.identity import Identity, create_or_resume
+from sweep.engine.lease import Lease
+from sweep.engine.recomposed import COMMAND, Recomposed, command
+from sweep.engine.storage import open_storage
+from sweep.engine.study import CONFIGURATION
+from sweep.engine.supervisor import SWEEPER
+from sweep.results.ablate import ablate
+from sweep.results.candidates import baselines_of, best_of
+from sweep.results.champion import crown
+from sweep.results.confirm import confirm
+
+pytestmark = pytest.mark.usefixtures("logs")
+
+BASELINES = (
+    "+hydra.sweeper.baselines.same=['model.depth=4','model.width=64','train.loss=mae','data.target_scale=2']",
+    "+hydra.sweeper.baselines.other=['model.depth=1']",
+)
+OTHER = ("model.depth=2", "model.width=64")
+
+
+def unsaid(_text: str) -> None:
+    raise AssertionError("nothing is said before what is wrong")
+
+
+def unchecked(_config: Any) -> None:
+    """Takes every configuration."""
+
+
+def test_the_best_are_the_best_that_differ(tmp_path: Path) -> None:
+    trials = [(-1.0, BEST), (-3.0, OTHER), (-2.0, OTHER), (-0.5, ("model.depth=1",))]
+    with study_of(tmp_path, *trials) as again:
+        assert [(each.name, each.score) for each in best_of(again, 2)] == [("trial 1", -3.0), ("trial 0", -1.0)]
+        assert len(best_of(again, 9)) == 3
+        assert best_of(again, 1)[0].configuration.config.model.depth == 2
+
+
+def test_seed_and_threads_of_a_trial_are_no_part_of_what_it_is(tmp_path: Path) -> None:
+    with study_of(tmp_path, (-1.0, BEST), (-0.5, BEST), fixed=["seed=7"]) as again:
+        (only,) = best_of(again, 9)
+        assert only.configuration.overrides == ("tracking=none", "evaluation.size=100", "seed=7", *BEST)
+
+
+def test_baselines_are_judged_as_the_study_is_and_have_the_score_that_they_reached(tmp_path: Path) -> None:
+    with study_of(tmp_path, fixed=BASELINES) as again:
+        beside = create_or_resume(open_storage(None, again.home), "s.baselines", Identity({}, {}, {}, ["minimize"]), 3)
+        lines = ["tracking=none", "model.depth=1", "evaluation.size=100"]
+        beside.add_trial(create_trial(value=-0.25, user_attrs={CONFIGURATION: {"name": "other", "overrides": lines}}))
+        same, other = baselines_of(again)
+        assert (same.name, same.score, other.name, other.score) == ("same", None, "other", -0.25)
+        assert other.configuration.config.evaluation.size == 100
+        assert same.configuration.identity == best_of(again, 1)[0].configuration.identity
+
+
+def refused(again: Recomposed, said: str, top: int = 3) -> None:
+    with pytest.raises(UserError, match=said):
+        confirm(again, top, 5, unsaid)
+
+
+def test_there_must_be_something_to_compare(tmp_path: Path) -> None:
+    with study_of(tmp_path) as again:
+        refused(again, "--top: got 3, which leaves trial 0 alone, allowed is at least two configurations that differ")
+    with study_of(tmp_path / "b", fixed=BASELINES[:1]) as again:
+        refused(again, "--top: got 1, which leaves trial 0 alone", top=1)
+    with study_of(tmp_path / "c") as again:
+        again.study._storage.delete_study(again.study._study_id)
+        create_or_resume(open_storage(None, again.home), "s", Identity({}, {}, {}, ["minimize"]), 3)
+        empty = optuna.load_study(study_name="s", storage=open_storage(None, again.home))
+        object.__setattr__(again, "study", empty)
+        refused(again, "of which no feasible trial is complete")
+
+
+def test_there_must_be_one_objective_and_one_that_the_test_set_has(tmp_path: Path) -> None:
+    with study_of(tmp_path, directions=[StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]) as again:
+        refused(again, "which has 2 objectives, allowed is a study with one objective")
+    with study_of(tmp_path / "b") as again:
+        again.settings.objective = "train/loss"
+        refused(again, "whose objective is train/loss, allowed is a study whose objective is an error measure")
+
+
+def test_there_must_be_something_to_change(tmp_path: Path) -> None:
+    with (
+        study_of(tmp_path, fixed=BASELINES) as again,
+        pytest.raises(UserError, match="which is what trial 0, the best"),
+    ):
+        ablate(again, "same", 3, None, (), unchecked, unsaid)
+
+
+def test_a_study_that_runs_is_left_alone(tmp_path: Path) -> None:
+    with study_of(tmp_path) as again:
+        Lease(again.study, SWEEPER).beat()
+    with pytest.raises(UserError, match=r"'s', which process \d+ on .* runs"), study_of(tmp_path):
+        pass
+
+
+def test_what_the_command_said_is_kept_without_passwords(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://me:secret@host/db"
+    with study_of(Path(compose().paths.root)) as again:
+        monkeypatch.setattr("sys.argv", ["sweep run", "-m", f"storage.url={url}"])
+        config = again.config.copy()
+        config.hydra.overrides.task = [f"storage.url='{url}'", "model.depth=range(1,9)"]
+        said = command(config)
+        assert (said["config_name"], said["config_path"]) == ("config", "pkg://conf")
+        assert said["overrides"][-2:] == ["storage.url='postgresql://***@host/db'", "model.depth=range(1,9)"]
+        assert said["argv"] == ["sweep run", "-m", "storage.url=postgresql://***@host/db"]
+        assert again.study.user_attrs[COMMAND]["argv"] == ["sweep run"]
+
+
+def training(number: int, best: float) -> FrozenTrial:
+    about = {"metrics": {"best/rmse": best, "test/rmse": 9.0 - best}, "output_dir": f"here/{number}"}
+    trial = create_trial(value=9.0 - best, user_attrs=about)
+    trial.number = number
+    return trial
+
+
+@pytest.mark.parametrize(("direction", "chosen"), [("minimize", 1), ("maximize", 2)])
+def test_the_champions_model_is_that_of_the_training_that_validates_best(direction: str, chosen: int) -> None:
+    study = optuna.create_study(direction=direction)
+    trainings = [training(0, 0.5), training(1, 0.25), training(2, 0.75)]
+    asked = []
+
+    def register(of: optuna.Study, trial: FrozenTrial, folder: Path, name: str) -> str:
+        asked.append((of, trial.number, folder, name))
+        return "registered"
+
+    assert crown(study, trainings, "val/rmse", Path("f"), "s", register) == "registered"
+    assert asked == [(study, chosen, Path("f"), "s")]
+    assert crown(study, trainings, "val/rmse", Path("f"), "s", None) == f"Its model is the one in here/{chosen}"
+
+    def refuses(*_: Any) -> str:
+        raise UserError("--register", "a study that is not tracked", "one that is")
+
+    assert crown(study, trainings, "val/rmse", Path("f"), "s", refuses).startswith("Its model is not registered. --reg")
