@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ SPACE = {
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
-    "qmc": lambda seed: QMCSampler(qmc_type="sobol", scramble=True, seed=seed),
+    "qmc": lambda seed: QMCSampler(scramble=True, seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed),
 }
 
@@ -114,7 +115,9 @@ def study(planted: Planted, noise: float, sampler: str, seed: int, trials: int =
     """A study of a planted objective."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = np.random.default_rng((seed, 1))
-    made = optuna.create_study(sampler=SAMPLERS[sampler](seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # QMC's
+        made = optuna.create_study(sampler=SAMPLERS[sampler](seed))
     for _ in range(trials):
         trial = made.ask(SPACE)
         made.tell(trial, planted.value(trial.params) + math.sqrt(noise) * rng.standard_normal())
