@@ -22,9 +22,9 @@ CHOICE = CategoricalDistribution(["[-1,1]", "[-2,2]", None, "relu"])
 def fill():
     """Fills a study with trials at random points, whose value is that of a function of the params."""
 
-    def filled(study, value, count=32, seed=0, states=None, **space):
+    def filled(study, value, count=32, seed=0, **space):
         rng = np.random.default_rng(seed)
-        for number in range(count):
+        for _ in range(count):
             params = {name: drawn(distribution, rng) for name, distribution in space.items()}
             found = value(params)
             state = TrialState.PRUNED if found == math.inf else TrialState.COMPLETE
@@ -37,7 +37,6 @@ def fill():
                     user_attrs={"reason": "diverged"} if found == math.inf else {},
                 )
             )
-            del number
         return study
 
     return filled
@@ -74,7 +73,8 @@ def verdicts():
 
 
 def test_the_most_important_parameter_is_first(verdicts):
-    assert sum(verdict.top[0] for verdict in verdicts) >= 7
+    right = [OBJECTIVES[name].matter[0] for name, _, _ in KINDS]
+    assert sum(verdict.first[0] == first for verdict, first in zip(verdicts, right, strict=True)) >= 7
 
 
 def test_what_is_stated_as_certain_is_true_and_much_is_stated(verdicts):
@@ -303,9 +303,11 @@ def test_a_range_that_was_changed_in_between_is_one_axis(study, fill):
 
 
 def test_fanova_sees_logarithmic_parameters_as_they_were_drawn(study, fill):
+    """Optuna's own evaluator, on the bare numbers, sees the upper fifth of such a range as nine tenths of it."""
     space = {"rate": FloatDistribution(1e-6, 1e-1, log=True), "b": X}
-    fill(study, lambda p: abs(math.log10(p["rate"]) + 4) + 0.3 * p["b"], count=80, **space)
-    assert fanova(observe(study))["rate"][0] > 0.9
+    fill(study, lambda p: math.log10(p["rate"]) / 5 + 0.5 * p["b"], count=40, **space)
+    bare = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    assert fanova(observe(study))["rate"][0] > 0.6 > bare["rate"]
 
 
 def test_a_sampler_that_searches_is_noticed():
