@@ -21,7 +21,17 @@ from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.store import Store, client, is_away, reason, shown
 from sweep.tracking.tracker import Tracker, new_spool, run_key
-from sweep.tracking.writer import KEY, REPORTED, create_run, end_run, legal, log_all, objectives, source_tags
+from sweep.tracking.writer import (
+    KEY,
+    REPORTED,
+    create_run,
+    end_run,
+    legal,
+    log_all,
+    objectives,
+    source_tags,
+    state_tags,
+)
 
 __all__ = [
     "Reconciled",
@@ -184,8 +194,8 @@ def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
         params = {key: value for key, value in trial.params.items() if run is None or legal(key) not in run.data.params}
         note = Note(f"Trial {number} of study {parent.study}", trial.params)
         text = ended(run.data.tags.get(NOTE) if run else None, note, trial.state, trial.reason, trial.values)
-        log_all(api, ids[number], _missing(api, run, trial), params, {NOTE: text})
         payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
+        log_all(api, ids[number], _missing(api, run, trial), params, {NOTE: text, **state_tags(payload)})
         end_run(api, ids[number], trial.ended or _now(), payload, trial.folder)
     return Reconciled(ids, closed, made)
 

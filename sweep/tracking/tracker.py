@@ -18,8 +18,11 @@ from sweep.tracking.writer import STATUS, Writer, source_tags
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 1.0
-"""How long events are gathered, so that a call carries many."""
+GATHER_SECONDS = (1.0, 10.0)
+"""How long events are gathered, so that a call carries many: at least, and at most however long a write takes."""
+
+SHARE = 0.01
+"""Of a tracker's time that it would spend with writing: after a write it gathers for as long as that takes."""
 
 CLOSE_SECONDS = 60.0
 """How long `close` lets a store that answers take what is left."""
@@ -53,6 +56,7 @@ class Tracker:
         self._time = 0
         self._lost = 0
         self._hurry = False
+        self._gather = GATHER_SECONDS[0]
         self._deadline: float | None = None
         self._give_up = 0.0
         self._ended = False
@@ -218,7 +222,7 @@ class Tracker:
         writer: Writer | None = None
         delay = 0.0
         while self._next(delay):
-            left = True
+            left, began = True, time.monotonic()
             try:
                 writer = writer or self._writer()
                 self._left = self._write(writer, self._left or self._spool.read())
@@ -232,6 +236,7 @@ class Tracker:
             else:
                 self._answered()
                 self._settle(writer)
+            self._gather = min(max((time.monotonic() - began) / SHARE, GATHER_SECONDS[0]), GATHER_SECONDS[1])
             delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
         with self._changed:
             self._ended = True
@@ -260,7 +265,7 @@ class Tracker:
                 self._changed.wait_for(lambda: self._closing() or self._hurry, delay)
             else:
                 self._changed.wait_for(lambda: self._closing() or self.waiting > 0)
-                self._changed.wait_for(lambda: self._closing() or self._hurry, FLUSH_SECONDS)
+                self._changed.wait_for(lambda: self._closing() or self._hurry, self._gather)
             self._hurry = False
             return not self._closing() or (self.waiting > 0 and self._rest() > 0)
 

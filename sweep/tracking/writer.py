@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ REPORTED = "reported"
 KEY = "sweep.key"
 """Tag: what tells a run from every other, whoever made it."""
 
-_POINTS = 1000  # MLflow's limits of one call
+_POINTS = 800  # with twice 100 params and tags, MLflow's limit of one call
 _PAIRS = 100
 _PARAM = 6000
 _TAG = 8000
@@ -87,30 +87,36 @@ class Writer:
     def write(self, number: int, events: Sequence[Event]) -> None:
         """Writes events of one run, in their order, in as few calls as that takes."""
         points: list[Any] = []
+        params: dict[str, str] = {}
         tags: dict[str, str] = {}
+        inputs: list[Any] = []
 
         def flush() -> None:
-            if points or tags:
-                log_all(self._client, self._runs[number].run_id, points, {}, tags)
-                points.clear()
-                tags.clear()
+            if points or params or tags:
+                log_all(self._client, self._runs[number].run_id, points, params, tags)
+            if inputs:
+                self._client.log_inputs(self._runs[number].run_id, inputs)
+            points.clear()
+            params.clear()
+            tags.clear()
+            inputs.clear()
 
         for event in events:
             if event.kind == "begin":
                 self._begin(event)
+                params |= event.payload["params"]
                 continue
             if event.kind == "open":
                 self._open(event)
                 continue
             run = self._run(number)
             if event.kind == "artifact":
-                flush()
                 self._client.log_artifact(run.run_id, event.payload["path"], event.payload["folder"] or None)
             elif event.kind == "dataset":
-                flush()
-                self._client.log_inputs(run.run_id, [dataset_input(event.payload)])
+                inputs.append(dataset_input(event.payload))
             elif event.kind == "end":
                 points.extend(self._last_points(run, event))
+                tags |= state_tags(event.payload)
                 flush()
                 end_run(self._client, run.run_id, event.time, event.payload, run.folder)
                 del self._runs[number]
@@ -146,7 +152,9 @@ class Writer:
         if number not in self._runs:
             raise LookupError("its run has not begun")
         if not self._runs[number].run_id:
-            self._begin(self._begun[number])
+            begun = self._begun[number]
+            self._begin(begun)
+            log_all(self._client, self._runs[number].run_id, [], begun.payload["params"], {})
         return self._runs[number]
 
     def _open(self, event: Event) -> None:
@@ -166,7 +174,6 @@ class Writer:
             tags = {**self._tags, **payload["tags"], KEY: payload["key"]}
             run.run_id = create_run(self._client, self._store, payload["name"], tags, event.time)
         self._runs[event.number] = run
-        log_all(self._client, run.run_id, [], payload["params"], {})
         self._doubtful.discard(payload["key"])
 
     def _points(self, run: _Run, event: Event, tags: dict[str, str]) -> Iterator[Any]:
@@ -239,7 +246,7 @@ def set_status(api: Any, run_id: str, status: str, time: int) -> None:
 
 
 def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder: str | None) -> None:
-    """Closes a run as its trial ended, and logs Hydra's own files and all logs of its folder.
+    """Closes a run as its trial ended, after Hydra's own files and all logs of its folder; sets no `state_tags`.
 
     Args:
         api: MLflow's client.
@@ -248,29 +255,28 @@ def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder
         payload: state, reason and traceback.
         folder: the output directory, or None.
     """
-    tags = {"sweep.state": payload["state"]}
-    if payload["reason"]:
-        tags["sweep.reason"] = payload["reason"]
     if payload["traceback"]:
         api.log_text(run_id, payload["traceback"], "traceback.txt")
     if folder:
         log_folder(api, run_id, Path(folder))
-    log_all(api, run_id, [], {}, tags)
     api.set_terminated(run_id, STATUS[payload["state"]], time)
 
 
+def state_tags(payload: Mapping[str, Any]) -> dict[str, str]:
+    """How a trial ended, as tags of its run; takes what `end_run` does."""
+    reason = {"sweep.reason": payload["reason"]} if payload["reason"] else {}
+    return {"sweep.state": payload["state"], **reason}
+
+
 def log_all(api: Any, run_id: str, points: Sequence[Any], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-    """Logs any number of metric points, params and tags in calls as large as MLflow takes; what is too long is cut."""
+    """Logs any number of metric points, params and tags in as few calls as MLflow takes; what is too long is cut."""
     from mlflow.entities import Param, RunTag
 
     entries = [Param(legal(key), _cut(str(value), _PARAM)) for key, value in params.items()]
     labels = [RunTag(legal(key), _cut(str(value), _TAG)) for key, value in tags.items()]
-    for part in _parts(entries, _PAIRS):
-        api.log_batch(run_id, params=part, synchronous=True)
-    for part in _parts(labels, _PAIRS):
-        api.log_batch(run_id, tags=part, synchronous=True)
-    for part in _parts(points, _POINTS):
-        api.log_batch(run_id, metrics=part, synchronous=True)
+    parts = zip_longest(_parts(points, _POINTS), _parts(entries, _PAIRS), _parts(labels, _PAIRS), fillvalue=())
+    for part in parts:
+        api.log_batch(run_id, *part, synchronous=True)
 
 
 def source_tags() -> dict[str, str]:
