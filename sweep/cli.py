@@ -311,7 +311,7 @@ def delete(study: str, yes: bool) -> None:
 def sync(study: str | None) -> None:
     """Write what waits for MLflow since its server was away or a process was killed: of STUDY, or of all that is here.
 
-    STUDY may be the folder of another application's study.
+    STUDY may be a folder: of another application's study, or of a run.
     """
     from sweep.results import sync as syncs
 

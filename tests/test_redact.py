@@ -88,6 +88,7 @@ def test_variables_whose_names_say_so_are_secret(name: str, monkeypatch: pytest.
         ("X_PASSWORD", "5"),
         ("X_PASSWORD", ""),
         ("X_PASSWORD_FILE", str(Path(__file__).parent)),  # where it is kept
+        ("X_TOKEN", "/" + 300 * "x"),  # neither a place nor in the text
         ("TOKENIZERS_PARALLELISM", "single"),
         ("MAX_TOKENS", "100000"),
         ("PWD", "elsewhere"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def make(home: Path, name: str, store: Store, parent: StudyRun | None = None) ->
         tracker.write(number, "report", {"value": 0.75, "step": 1})
         tracker.write(number, "metrics", {"values": {"loss": 0.5}, "step": 1})
     tracker.end(0, "COMPLETE", value=0.5)
-    assert tracker.close(0.1) == 7
+    assert tracker.close(0.1) == 8
     return run
 
 
@@ -105,7 +106,7 @@ def test_what_waits_is_written_and_what_was_left_open_is_closed(paths: Paths, st
     make(paths.study("mine"), "mine.baselines", store, parent=run)
     assert [path.parent.name for path in spools(paths.study("mine"))] == ["baselines", "mine"]
     bring_back(paths, store)
-    assert sync(paths, "mine") == ["Study mine: 14 events written, 2 runs closed."]
+    assert sync(paths, "mine") == ["Study mine: 16 events written, 2 runs closed."]
     for name in ("mine", "mine.baselines"):
         study = find(paths, name).load()
         runs = children(store, dataclasses.replace(run, study_id=study.user_attrs["id"]))
@@ -123,6 +124,8 @@ def test_what_waits_is_written_and_what_was_left_open_is_closed(paths: Paths, st
     assert spools(paths.study("mine")) == []
     assert sync(paths, "mine") == ["Study mine: nothing waits, and its runs are as they should be."]
     assert sync(paths) == [f"Nothing waits for MLflow in {paths.mlruns}."]
+    for name in ("trials/done", "best/objective"):
+        assert [p.step for p in client(store.uri).get_metric_history(run.run_id, name)] == [1], "each point once"
 
 
 def test_runs_that_were_never_written_are_made(paths: Paths, store: Store) -> None:
@@ -148,7 +151,7 @@ def test_a_server_that_is_still_away_is_one_message_and_costs_nothing(paths: Pat
     said = sweep(paths.root, "sync", status=2)
     assert said.count("tracking.uri: got http://127.0.0.1:1 (Connection refused), allowed is an MLflow store") == 2
     assert len(said.splitlines()) == 2
-    assert "nothing is lost: 7 events of study mine wait on" in said
+    assert "nothing is lost: 8 events of study mine wait on" in said
     assert "Traceback" not in said
     assert {path: path.read_bytes() for path in left} == left
     for path in left:  # as if it had been a while ago
@@ -170,7 +173,7 @@ def test_what_somebody_holds_is_not_touched(paths: Paths, store: Store) -> None:
     said = f"Study mine runs (process {os.getpid()} on "
     (line,) = sync(paths, "mine")
     assert line.startswith(said)
-    assert "what waits, 7 events, is written by its own processes" in line
+    assert "what waits, 8 events, is written by its own processes" in line
     assert children(store, run) == {}
     lease.release()
     tracker = run.tracker(paths.study("mine"))
@@ -191,10 +194,10 @@ def test_a_run_alone_that_was_killed_is_written_and_closed(paths: Paths, store: 
     place = ("http://127.0.0.1:1", store.experiment, store.experiment_id)
     subprocess.run([sys.executable, "-c", program, *place, str(folder)], check=False, timeout=60)
     assert waiting(folder) == 3  # its begin, its description, its metrics
-    with pytest.raises(UserError, match="nothing is lost: 5 events of run 2026-01-01/12-00-00 wait on"):
+    with pytest.raises(UserError, match="nothing is lost: 6 events of run 2026-01-01/12-00-00 wait on"):
         sync(paths)
     bring_back(paths, store)
-    assert sync(paths) == ["Run 2026-01-01/12-00-00: 5 events written."]
+    assert sync(paths) == ["Run 2026-01-01/12-00-00: 6 events written."]
     (run,) = client(store.uri).search_runs([store.experiment_id], "attributes.run_name = 'alone'")
     assert (run.info.status, run.data.metrics) == ("KILLED", {"loss": 0.5})
     assert run.data.tags["sweep.reason"] == "killed: its process is gone"
@@ -202,14 +205,18 @@ def test_a_run_alone_that_was_killed_is_written_and_closed(paths: Paths, store: 
     assert list(folder.iterdir()) == []
 
 
-def test_a_run_alone_says_that_its_events_wait(paths: Paths, store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    folder = paths.mlruns / "runs/2026-01-01/13-00-00"
+@pytest.mark.parametrize("place", ["mlruns/runs/2026-01-01/13-00-00", "my runs/of today"])
+def test_a_run_alone_says_that_its_events_wait_and_what_writes_them(
+    paths: Paths, store: Store, tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / place
     with run_in(away(store), "patient", {}, folder) as run:
         run.value = 0.5
-    assert "5 events wait for MLflow. `sweep sync` writes them" in caplog.text
-    bring_back(paths, store)
-    assert sync(paths) == ["Run 2026-01-01/13-00-00: 5 events written."]
-    (run,) = client(store.uri).search_runs([store.experiment_id], "attributes.run_name = 'patient'")
+    assert f"6 events wait for MLflow. `sweep sync {shlex.quote(str(folder))}` writes them" in caplog.text
+    (path,) = spools(folder)
+    path.write_text(path.read_text().replace(away(store).uri, store.uri))
+    assert sync(paths, str(folder)) == [f"Run {'/'.join(folder.parts[-2:])}: 6 events written."]
+    run, *_ = client(store.uri).search_runs([store.experiment_id], "attributes.run_name = 'patient'")
     assert (run.info.status, run.data.metrics["objective"]) == ("FINISHED", 0.5)
 
 
@@ -220,7 +227,7 @@ def test_an_agents_folder_without_the_study_is_written_alone(paths: Paths, store
     (path,) = spools(paths.study("mine"))
     (tmp_path / "elsewhere").mkdir()
     path.rename(tmp_path / "elsewhere" / path.name)
-    assert sync(paths, str(tmp_path / "elsewhere")) == ["Study mine: 7 events written."]
+    assert sync(paths, str(tmp_path / "elsewhere")) == ["Study mine: 8 events written."]
     assert {number: child.info.status for number, child in children(store, run).items()} == {
         0: "FINISHED",
         1: "RUNNING",
@@ -229,6 +236,23 @@ def test_an_agents_folder_without_the_study_is_written_alone(paths: Paths, store
     assert sync(paths, "mine") == ["Study mine: 1 run closed."]
     home = str(paths.study("mine"))
     assert sync(paths, home) == ["Study mine: nothing waits, and its runs are as they should be."]
+
+
+def test_an_agents_folder_is_written_after_the_study_was_made_to_agree(
+    paths: Paths, store: Store, tmp_path: Path
+) -> None:
+    run = make(paths.study("mine"), "mine", store)
+    bring_back(paths, store)
+    (path,) = spools(paths.study("mine"))
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / path.name)
+    assert sync(paths, "mine") == ["Study mine: 2 runs made."]
+    assert sync(paths, str(tmp_path / "elsewhere")) == ["Study mine: 8 events written."]
+    for child in children(store, run).values():
+        for name in child.data.metrics:
+            history = client(store.uri).get_metric_history(child.info.run_id, name)
+            assert len({(p.step, p.value) for p in history}) == len(history), "each point once"
+        assert set(child.data.metrics) >= {"reported", "loss"}
 
 
 def test_a_study_without_tracking_or_none_at_all(paths: Paths) -> None:

@@ -7,13 +7,17 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from tracking_server import TrackingServer
 
+from sweep.tracking.redacting import RedactingClient
 from sweep.tracking.runs import study_run
-from sweep.tracking.spool import spools
+from sweep.tracking.spool import Event, spools
 from sweep.tracking.store import Store, client, open_store
 from sweep.tracking.tracker import Tracker, new_spool, take_over
 
@@ -162,6 +166,8 @@ from sweep.tracking.runs import StudyRun
 from sweep.tracking.spool import Spool
 from sweep.tracking.spool import spools
 from sweep.tracking.store import Store
+from sweep.tracking import tracker as trackers
+trackers.GATHER_SECONDS = (30.0, 30.0)  # all that is said until a flush is one lot
 settle, left = Spool.settle, int(sys.argv[4])
 def settle_or_die(spool):
     global left
@@ -198,7 +204,7 @@ def test_what_was_sent_before_a_kill_and_not_remembered_is_there_once(open_exper
     assert statuses == {0: "FINISHED", 1: "KILLED" if written else "RUNNING"}, "all of it was sent"
     (path,) = spools(tmp_path)
     tracker = take_over(path)
-    assert tracker.waiting == (3 if written else 25)
+    assert tracker.waiting == (4 if written else 26)
     assert tracker.close() == (1 if written else 0)  # the constraint came after the end of its trial
     assert history(store) == (points, statuses)
     assert points == {n: [(step, step / 7) for step in range(10)] for n in (0, 1)}
@@ -287,3 +293,109 @@ def test_a_page_is_written_by_two_processes_at_once(open_experiment, tmp_path):
     other.attach(__file__, "report")
     assert (other.close(), page.close()) == (0, 0)
     assert [f.path for f in client(store.uri).list_artifacts(parent.run_id)] == ["report"]
+
+
+def test_what_json_has_no_word_for_is_lost_alone(open_experiment, tmp_path, caplog):
+    tracker = tracker_in(tmp_path, open_experiment("wordless"))
+    tracker.begin(0, "a run", {})
+    tracker.write(0, "artifact", {"path": __file__, "folder": tmp_path})
+    tracker.write(0, "metrics", {"values": {"a": 1.0}, "step": 1})
+    tracker.end(0, "COMPLETE")
+    assert tracker.close() == tracker.lost == 1
+    assert "The artifact event of trial 0 cannot be kept and is lost: Object of type PosixPath" in caplog.text
+
+
+def test_a_store_that_can_only_be_read_is_waited_for(open_experiment, tmp_path, monkeypatch):
+    """As with a full disk, or a database after a failover: far longer than a single call would be tried again."""
+    store = open_experiment("readable")
+    refused = Counter()
+
+    def refuse(name):
+        call = getattr(RedactingClient, name)
+
+        def refusing(*args, **kwargs):
+            refused[name] += 1
+            if refused["log_batch"] < 20:
+                raise MlflowException("no space", TEMPORARILY_UNAVAILABLE)
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(RedactingClient, name, refusing)
+
+    monkeypatch.setattr("sweep.tracking.tracker._BACK_OFF", (0.01, 0.01))
+    refuse("log_batch")
+    refuse("set_experiment_tag")
+    tracker = tracker_in(tmp_path, store, "trial")
+    tracker.begin(0, "a run", {}, {"sweep.trial": "0"})
+    tracker.write(0, "metrics", {"values": {"val/rmse": 1.0}, "step": 1})
+    tracker.flush()
+    tracker.end(0, "COMPLETE")
+    assert tracker.close() == 0
+    assert refused["log_batch"] >= 20
+    assert history(store) == ({0: [(1, 1.0)]}, {0: "FINISHED"})
+
+
+def test_files_that_cannot_be_kept_leave_the_rest_as_it_was(open_experiment, tmp_path, monkeypatch, caplog):
+    """As with S3 and no credentials: the run is closed all the same."""
+    store = open_experiment("no artifacts")
+
+    def fail(*_, **__):
+        raise RuntimeError("no credentials")
+
+    monkeypatch.setattr(RedactingClient, "log_text", fail)
+    tracker = tracker_in(tmp_path, store, "trial")
+    tracker.begin(0, "a run", {}, {"sweep.trial": "0"})
+    tracker.end(0, "FAIL", "a reason", "Traceback")
+    assert tracker.close() == 1
+    assert history(store, "none") == ({0: []}, {0: "FAILED"})
+    assert "MLflow refused the leavings event of trial 0: no credentials" in caplog.text
+
+
+def test_what_is_tried_again_says_the_same_again(open_experiment, tmp_path, monkeypatch):
+    """A constraint has the step that the trial was at, also if the metrics after it were sent before."""
+    store = open_experiment("again")
+    log_batch, calls = RedactingClient.log_batch, []
+
+    def forget(*args, **kwargs):
+        log_batch(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == 1:
+            raise MlflowException("the answer was lost", TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(RedactingClient, "log_batch", forget)
+    tracker = tracker_in(tmp_path, store, "trial")
+    tracker.begin(0, "a run", {}, {"sweep.trial": "0"})
+    tracker.write(0, "metrics", {"values": {"val/rmse": 2.0}, "step": 10})
+    tracker.write(0, "constraint", {"name": "memory", "value": -1.0})
+    tracker.write(0, "metrics", {"values": {"val/rmse": 1.0}, "step": 20})
+    tracker.end(0, "COMPLETE")
+    assert tracker.close() == 0
+    assert len(calls) > 1
+    assert history(store, "constraint/memory")[0] == {0: [(10, -1.0)]}
+
+
+def test_a_page_goes_on_with_a_spool_that_was_only_begun(open_experiment, tmp_path):
+    """As after a kill between the file's making and its first event."""
+    store = open_experiment("begun")
+    parent = study_run(store, "quick", "id-11", {})
+    spool = new_spool(tmp_path, store, tags={"sweep.kind": "study", "sweep.run_id": parent.run_id})
+    spool.append(Event(0, 0, "tags", {}))
+    spool.close()
+    spool.path.write_bytes(b"".join(spool.path.read_bytes().splitlines(keepends=True)[:2]))
+    again = parent.page(tmp_path)
+    again.metrics({"trials/done": 1}, 1)
+    assert again.close() == again.lost == 0
+    assert [p.step for p in client(store.uri).get_metric_history(parent.run_id, "trials/done")] == [1]
+
+
+def test_a_store_that_the_study_has_left_holds_nothing_up(open_experiment, tmp_path, unused_port):
+    store = open_experiment("moved")
+    parent = study_run(store, "quick", "id-12", {})
+    nowhere = dataclasses.replace(parent, store=dataclasses.replace(store, uri=f"http://127.0.0.1:{unused_port}"))
+    left = nowhere.tracker(tmp_path)
+    left.begin(0, "quick 0", {})
+    assert left.close(0) == 1
+    page = parent.page(tmp_path)
+    page.metrics({"trials/done": 1}, 1)
+    assert page.catch_up()
+    assert (page.waiting, len(spools(tmp_path))) == (1, 2)
+    page.close()

@@ -227,13 +227,8 @@ class Agent:
         if kind == "outcome":
             self._finish(slot, payload)
             return
-        if kind == "report":
-            try:
-                slot.answer(self._report(slot.trial, payload["value"], payload["step"]))
-            except OSError:
-                self._lost(slot)
-                return
-        elif kind == "metrics":
+        stop = kind == "report" and self._report(slot.trial, payload["value"], payload["step"])
+        if kind == "metrics":
             slot.metrics.update(payload["values"])
         elif kind == "facts":
             slot.facts.update(payload)
@@ -243,6 +238,11 @@ class Agent:
             slot.trial.set_user_attr(studies.MODEL, payload["path"])
             return
         self._mirror.write(slot.trial.number, kind, payload)
+        if kind == "report":
+            try:
+                slot.answer(stop)
+            except OSError:
+                self._lost(slot)
 
     def _report(self, trial: optuna.Trial, value: float, step: int) -> bool:
         if len(self._study.directions) > 1:

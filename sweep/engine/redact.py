@@ -97,7 +97,7 @@ def _up_to_date() -> _Known:
     now = os.environ._data  # type: ignore[attr-defined]  # to compare it takes 1 us, to decode it 20
     if now != _environment:
         seen = dict(now)
-        _known = _gathered([*_given, *_secrets_of(os.environ)])
+        _known = _gathered([*_given, *_secrets_of({os.fsdecode(key): os.fsdecode(seen[key]) for key in seen})])
         _environment = seen  # last: another thread may be here too
     return _known
 
@@ -105,11 +105,20 @@ def _up_to_date() -> _Known:
 def _secrets_of(variables: Mapping[str, str]) -> Iterator[str]:
     for name, value in variables.items():
         if _says_secret(name.upper()):
-            if not (value.startswith("/") and Path(value).exists()):  # where a secret is kept is none
+            if not _is_place(value):  # where a secret is kept is none
                 yield from value.splitlines()
         elif "://" in value:
             for address in filter(_ADDRESS.match, value.split()):
                 yield from passwords(address)
+
+
+def _is_place(value: str) -> bool:
+    try:
+        return value.startswith("/") and Path(value).exists()
+    except PermissionError:  # a place, then
+        return True
+    except OSError:  # too long for one
+        return False
 
 
 def _says_secret(name: Any) -> bool:

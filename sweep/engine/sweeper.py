@@ -27,6 +27,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
 from sweep.engine.launch import launch
+from sweep.engine.outcome import stopped
 from sweep.engine.outputs import redacted_outputs
 from sweep.engine.parent import beside, known_run, open_page, open_store
 from sweep.engine.plan import Plan
@@ -341,4 +342,6 @@ def _told() -> Iterator[None]:
 
 
 def _ended(study: optuna.Study) -> int:
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    """How many trials have ended by themselves: what an agent's own end stopped is no progress."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(t.state.is_finished() and t.user_attrs.get("reason") != stopped().reason for t in trials)

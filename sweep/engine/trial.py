@@ -73,7 +73,9 @@ class Trial:
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Records metrics at a step. The last value of each is kept with the trial."""
-        self.send("metrics", {"values": {name: float(value) for name, value in metrics.items()}, "step": int(step)})
+        self.send(
+            "metrics", {"values": {str(name): float(value) for name, value in metrics.items()}, "step": int(step)}
+        )
 
     def set_constraint(self, key: str, value: float) -> None:
         """Says how far the trial is from fulfilling a constraint, as Optuna's `Trial.set_constraint` does.
@@ -112,13 +114,14 @@ class Trial:
         """
         if not 1 <= len(digest) <= _DIGEST:
             raise ValueError(f"digest: got {digest!r}, allowed is a text of 1 to {_DIGEST} characters")
-        json.dumps(described)
         payload = {"name": name, "digest": digest, "context": context, "columns": dict(columns or {})}
-        self.send("dataset", {**payload, "described": described})
+        payload["described"] = described
+        json.dumps(payload)
+        self.send("dataset", payload)
 
-    def attach(self, path: str | Path, folder: str = "") -> None:
+    def attach(self, path: str | Path, folder: str | Path = "") -> None:
         """Records a file of the trial's, under `folder` of its artifacts. The file must stay where it is."""
-        self.send("artifact", {"path": str(Path(path).absolute()), "folder": folder})
+        self.send("artifact", {"path": str(Path(path).absolute()), "folder": str(folder)})
 
     def offer_model(self, path: str | Path, example: Any, step: int = 0) -> None:
         """Offers a trained model, which is logged to MLflow if `tracking.log_model` wants it. The last offer counts.

@@ -30,7 +30,7 @@ from sweep.results.running import runner
 from sweep.results.story import end_page
 from sweep.tracking.model_process import LOG
 from sweep.tracking.note import NOTE, Note, ended
-from sweep.tracking.runs import status
+from sweep.tracking.runs import last_step, status
 from sweep.tracking.spool import Event, Spool, look, spools, waiting
 from sweep.tracking.store import shown
 from sweep.tracking.tracker import take_over
@@ -44,8 +44,8 @@ def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[st
 
     Args:
         paths: where the studies and runs are.
-        study: the name of a study, or the folder of another application's; None is all studies and runs of which
-            something was left.
+        study: the name of a study, or a folder: of another application's study, or of a run; None is all studies and
+            runs of which something was left.
         url: look for studies in this storage alone.
 
     Yields:
@@ -54,17 +54,18 @@ def sync(paths: Paths, study: str | None, url: str | None = None) -> Iterator[st
     Raises:
         UserError: in the end, if something could not be written; it waits on.
     """
-    where = paths.mlruns
+    where, found, alone = paths.mlruns, [], []
     if study and Path(study).is_dir() and not (NAME.fullmatch(study) and paths.study(study).is_dir()):
         where = Path(study)
         found = [Entry(name, where, recall(where)) for name in sorted(_studies_in(where) or _studies_kept_in(where))]
+        alone = spools(where)
     elif study:
         found = [find(paths, split(study)[0], url)]
     else:
         found = [entry for entry in entries(paths, url) if entry.home is not None and spools(entry.home)]
+        alone = sorted(paths.mlruns.glob("runs/*/*/tracking.*.jsonl"))
     steps: list[Callable[[], str]] = [partial(_sync_study, entry) for entry in found]
-    if study is None:
-        steps += [partial(_sync_run, path) for path in sorted(paths.mlruns.glob("runs/*/*/tracking.*.jsonl"))]
+    steps += [partial(_sync_run, path) for path in alone if _of_no_study(path)]
     if not steps:
         yield f"Nothing waits for MLflow in {where}."
     failed: UserError | None = None
@@ -111,6 +112,7 @@ def _sync_study(entry: Entry) -> str:
                 raise _away(page.away, who, page.waiting)
             return f"{who}: a process that lives holds {_count(page.waiting, 'event')}, and writes them itself."
         closed = made = 0
+        page.step = max(page.step, last_step(run))
         if status(run) == "RUNNING":
             end_page(page, _state(studies[0]))
         for study in studies:
@@ -153,6 +155,12 @@ def _studies_in(home: Path) -> set[str]:
     return {split(each["sweep.study"])[0] for each in tags if "sweep.study" in each}
 
 
+def _of_no_study(path: Path) -> bool:
+    """Whether a spool is that of a run alone."""
+    seen = look(path)
+    return seen is not None and "sweep.study" not in seen.whose["tags"]
+
+
 def _studies_kept_in(home: Path) -> set[str]:
     """The names of the studies whose journal is in a folder, without those of siblings."""
     if recall(home) is not None or not (home / JOURNAL).exists():
@@ -191,9 +199,10 @@ def _sync_run(path: Path) -> str:
         note = last.payload.get(NOTE, note)
     if last is not None and last.kind != "end":
         state, reason = "STOPPED", "killed: its process is gone"
-        killed = {"state": state, "reason": reason, "traceback": "", "values": []}
+        killed = {"state": state, "reason": reason, "values": []}
         text = ended(note, Note(who), state, reason, ())
         spool.append(Event(last.time, last.number, "tags", {NOTE: text}))
+        spool.append(Event(last.time, last.number, "leavings", {"traceback": ""}))
         spool.append(Event(last.time + 1, last.number, "end", killed))
     spool.close()
     return _write([path], who)

@@ -11,8 +11,6 @@ from sweep.tracking.store import client, reason
 log = logging.getLogger(__name__)
 
 _SQLITE = "sqlite:///"
-_FEW = 20
-"""Up to how many runs are asked for one by one."""
 
 
 def trial_runs(uri: str, study_id: str, trials: Iterable[int]) -> dict[int, str]:

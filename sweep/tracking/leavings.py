@@ -9,14 +9,20 @@ _LOG = 5_000_000
 """Bytes of a log that are kept: of a longer one the end."""
 
 
-def log_folder(api: Any, run_id: str, folder: Path) -> None:
-    """Logs Hydra's own files under `config/`, and everything that ends in `.log` under `logs/`.
+def log_leavings(api: Any, run_id: str, folder: str | Path | None, traceback: str = "") -> None:
+    """Logs Hydra's own files under `config/`, everything that ends in `.log` under `logs/`, and a traceback.
 
     Args:
         api: MLflow's client.
         run_id: the run.
-        folder: the trial's output directory.
+        folder: the trial's output directory, or None.
+        traceback: of the exception that ended it.
     """
+    if traceback:
+        api.log_text(run_id, traceback, "traceback.txt")
+    if not folder:
+        return
+    folder = Path(folder)
     for file in sorted(Path(folder, ".hydra").glob("*.yaml")):
         api.log_artifact(run_id, str(file), "config")
     for file in sorted(folder.glob("*.log")):

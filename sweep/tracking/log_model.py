@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.outputs import redacted_outputs
 from sweep.engine.trial import EXAMPLE_SUFFIX
 from sweep.tracking.default_store import default_store
 from sweep.tracking.logged_models import remove
@@ -98,6 +99,7 @@ def _inputs(model: Any, given: Any) -> Any:
     return np.asarray(given, model.inputs[0].dtype)
 
 
+@redacted_outputs(streams=True)
 def main() -> None:
     """Reads what is to be logged, logs it, and says what became of each."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -47,11 +47,11 @@ class StudyPage:
         spool = _left(self.folder, run.run_id)
         if spool is None:
             tags = {"sweep.kind": _KIND, "sweep.study": run.study, "sweep.run_id": run.run_id}
-            self._tracker = Tracker(run.store, new_spool(folder, run.store, tags=tags))
-            self._tracker.put(_RUN, "open", {"run_id": run.run_id, "folder": None})
+            spool = new_spool(folder, run.store, tags=tags)
         else:
             self.step = max((event.payload.get("step", -1) for event in spool.events()), default=run.step)
-            self._tracker = Tracker(run.store, spool)
+        self._tracker = Tracker(run.store, spool)
+        self._tracker.put(_RUN, "open", {"run_id": run.run_id, "folder": None})  # also if a kill took an earlier one
 
     @property
     def waiting(self) -> int:
@@ -111,18 +111,21 @@ class StudyPage:
             timeout: how long to wait for a store that answers, in seconds; it goes on in the background.
 
         Returns:
-            Whether nothing waits, neither here nor in a process that lives.
+            Whether nothing waits for the page's own store, neither here nor in a process that lives.
         """
         deadline = time.monotonic() + timeout
         self._left += [tracker for path in spools(self.folder) if (tracker := take_over(path))]
         trackers = self._trackers()
-        done = all(tracker.flush(max(0.0, deadline - time.monotonic()), patient=False) for tracker in trackers)
+        for tracker in trackers:
+            tracker.flush(max(0.0, deadline - time.monotonic()), patient=False)
+        mine = self.run.store.uri  # what waits for a store that the study has left holds nothing up
+        done = not any(tracker.waiting for tracker in trackers if tracker.store.uri == mine)
         self._refusal = self.refusal
         written = [tracker for tracker in self._left if not tracker.waiting]
         self._left = [tracker for tracker in self._left if tracker not in written]
         self._lost += sum(tracker.close() for tracker in written)
         others = (look(path) for path in spools(self.folder) if path != self._tracker.path)
-        return done and not any(seen.waiting for seen in others if seen)
+        return done and not any(seen.waiting for seen in others if seen and seen.whose["store"]["uri"] == mine)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
         """Writes what is left; returns how many events are not in MLflow.

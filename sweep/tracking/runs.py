@@ -15,20 +15,23 @@ from typing import Any
 
 from sweep.engine.errors import UserError
 from sweep.tracking.ended import Ended
+from sweep.tracking.leavings import log_leavings
 from sweep.tracking.note import NOTE, Note, ended
 from sweep.tracking.page import DONE, StudyPage
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
-from sweep.tracking.store import Store, client, is_away, reason, shown
+from sweep.tracking.store import Store, answering, client, is_away, reason, shown
 from sweep.tracking.tracker import Tracker, new_spool, run_key
 from sweep.tracking.writer import (
     KEY,
+    RECONCILED,
     REPORTED,
+    STATUS,
     create_run,
-    end_run,
     legal,
     log_all,
     objectives,
+    set_status,
     source_tags,
     state_tags,
 )
@@ -128,7 +131,7 @@ def study_run(
         found = list(_runs(api, store, study_id, "study"))
         if found:
             run_id, known = found[0].info.run_id, found[0].data.params
-            step = max((point.step for point in api.get_metric_history(run_id, DONE)), default=-1)
+            step = _last_step(api, run_id)
         else:
             run_id, known = create_run(api, store, study, {**source_tags(), **own}), {}
         changed = {f"sweep.now.{key}": value for key, value in params.items() if known.get(key, value) != value}
@@ -174,6 +177,20 @@ def status(parent: StudyRun) -> str:
         raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
 
 
+def last_step(parent: StudyRun) -> int:
+    """The highest step of the curves of a study's own run; -1 if it has none.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    with answering(parent.store.uri):
+        return _last_step(client(parent.store.uri), parent.run_id)
+
+
+def _last_step(api: Any, run_id: str) -> int:
+    return max((int(point.step) for point in api.get_metric_history(run_id, DONE)), default=-1)
+
+
 def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
     api = client(parent.store.uri)
     found = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
@@ -194,9 +211,13 @@ def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
         params = {key: value for key, value in trial.params.items() if run is None or legal(key) not in run.data.params}
         note = Note(f"Trial {number} of study {parent.study}", trial.params)
         text = ended(run.data.tags.get(NOTE) if run else None, note, trial.state, trial.reason, trial.values)
-        payload = {"state": trial.state, "reason": trial.reason, "traceback": ""}
-        log_all(api, ids[number], _missing(api, run, trial), params, {NOTE: text, **state_tags(payload)})
-        end_run(api, ids[number], trial.ended or _now(), payload, trial.folder)
+        tags = {NOTE: text, RECONCILED: "true", **state_tags({"state": trial.state, "reason": trial.reason})}
+        log_all(api, ids[number], _missing(api, run, trial), params, tags)
+        set_status(api, ids[number], STATUS[trial.state], trial.ended or _now())
+        try:
+            log_leavings(api, ids[number], trial.folder)
+        except Exception as error:
+            log.warning("MLflow has not got the files of trial %d of study %s: %s", number, parent.study, reason(error))
     return Reconciled(ids, closed, made)
 
 

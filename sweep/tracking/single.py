@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,4 +111,5 @@ def run_in(
         tracker.end(0, state, outcome.reason, outcome.traceback, outcome.values)
         tracker.close()
         if tracker.waiting:
-            log.warning("%d events wait for MLflow. `sweep sync` writes them when it is there again", tracker.waiting)
+            said = "%d events wait for MLflow. `sweep sync %s` writes them when it is there again"
+            log.warning(said, tracker.waiting, shlex.quote(str(Path(folder).absolute())))

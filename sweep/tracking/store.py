@@ -24,9 +24,6 @@ from sweep.engine.redact import learn, redact
 REQUEST_SECONDS = 20
 """How long one request to a tracking server may take, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise."""
 
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-"""The environment variable in which MLflow itself looks for its store's address, password and all."""
-
 ALLOWED_URIS = "sqlite:///PATH, the URL of another database (postgresql://…) or of an MLflow server (http://…)"
 
 shown = redact

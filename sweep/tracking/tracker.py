@@ -72,6 +72,11 @@ class Tracker:
         self._thread.start()
 
     @property
+    def store(self) -> Store:
+        """Where it writes to."""
+        return self._store
+
+    @property
     def path(self) -> Path:
         """The file in which events wait."""
         return self._spool.path
@@ -154,8 +159,8 @@ class Tracker:
         """
         assert state in STATUS
         values = () if value is None else tuple(value) if isinstance(value, Sequence) else (value,)
-        payload = {"state": state, "reason": reason or "", "traceback": traceback or "", "values": values}
-        self.put(number, "end", payload)
+        self.put(number, "leavings", {"traceback": traceback or ""})  # its own event: it may be lost alone
+        self.put(number, "end", {"state": state, "reason": reason or "", "values": values})
 
     def put(self, number: int, kind: str, payload: Mapping[str, Any]) -> None:
         """Takes an event of any kind that `sweep.tracking.writer` knows; its payload is what JSON has."""
@@ -173,6 +178,9 @@ class Tracker:
                 if not self._full:
                     log.warning("Events for MLflow cannot be kept in %s and are lost: %s", self._spool.path, error)
                 self._full = True
+            except (TypeError, ValueError) as error:  # a task said what JSON has no word for
+                self._lost += 1
+                log.warning("The %s event of trial %d cannot be kept and is lost: %s", kind, number, error)
             self._changed.notify_all()
 
     def flush(self, timeout: float = CLOSE_SECONDS, patient: bool = True) -> bool:

@@ -9,6 +9,7 @@ import math
 import posixpath
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sweep.tracking.inputs import dataset_input
-from sweep.tracking.leavings import log_folder
+from sweep.tracking.leavings import log_leavings
 from sweep.tracking.spool import Event
 from sweep.tracking.store import Store, client
 
@@ -32,6 +33,11 @@ REPORTED = "reported"
 
 KEY = "sweep.key"
 """Tag: what tells a run from every other, whoever made it."""
+
+RECONCILED = "sweep.reconciled"
+"""Tag: what a study knew of a trial was written to its run before all events were that wait for it, if any do."""
+
+_PROBE = "mlflow.sweep.probe"  # MLflow's UI shows no tag that begins like this
 
 _POINTS = 800  # with twice 100 params and tags, MLflow's limit of one call
 _PAIRS = 100
@@ -51,12 +57,14 @@ class _Run:
         folder: the output directory, whose Hydra files are logged at the end.
         step: highest step of any metric so far.
         best: the latest value of each `best/` metric, with its step and the highest step it ever had.
+        there: points that another process wrote from what the study knows: name, step and value.
     """
 
     run_id: str
     folder: str | None
     step: int = 0
     best: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+    there: frozenset[tuple[str, int, float]] = frozenset()
 
 
 class Writer:
@@ -81,17 +89,29 @@ class Writer:
         self._doubtful: set[str] = set()
 
     def ping(self) -> None:
-        """Raises if the store does not answer."""
-        self._client.get_experiment(self._store.experiment_id)
+        """Raises unless the store takes what is written to it: one that can only be read is away, too."""
+        self._client.set_experiment_tag(self._store.experiment_id, _PROBE, str(time.time_ns()))
 
     def write(self, number: int, events: Sequence[Event]) -> None:
         """Writes events of one run, in their order, in as few calls as that takes."""
+        run = self._runs.get(number)
+        known = (run.step, dict(run.best)) if run else (0, {})
+        try:
+            self._write(number, events)
+        except Exception:
+            if (run := self._runs.get(number)) is not None:  # what is sent again has to say the same again
+                run.step, run.best = known
+            raise
+
+    def _write(self, number: int, events: Sequence[Event]) -> None:
         points: list[Any] = []
         params: dict[str, str] = {}
         tags: dict[str, str] = {}
         inputs: list[Any] = []
 
         def flush() -> None:
+            there = self._runs[number].there if points else ()
+            points[:] = [point for point in points if (point.key, point.step, point.value) not in there]
             if points or params or tags:
                 log_all(self._client, self._runs[number].run_id, points, params, tags)
             if inputs:
@@ -114,11 +134,13 @@ class Writer:
                 self._client.log_artifact(run.run_id, event.payload["path"], event.payload["folder"] or None)
             elif event.kind == "dataset":
                 inputs.append(dataset_input(event.payload))
+            elif event.kind == "leavings":
+                log_leavings(self._client, run.run_id, run.folder, event.payload["traceback"])
             elif event.kind == "end":
                 points.extend(self._last_points(run, event))
                 tags |= state_tags(event.payload)
                 flush()
-                end_run(self._client, run.run_id, event.time, event.payload, run.folder)
+                set_status(self._client, run.run_id, STATUS[event.payload["state"]], event.time)
                 del self._runs[number]
             elif event.kind == "status":
                 flush()
@@ -145,7 +167,8 @@ class Writer:
         """What it takes to recall the runs that are open; None if that is still among the events."""
         if not all(run.run_id for run in self._runs.values()):
             return None
-        return [Event(0, number, "open", dataclasses.asdict(run)) for number, run in self._runs.items()]
+        known = {number: {**dataclasses.asdict(run), "there": sorted(run.there)} for number, run in self._runs.items()}
+        return [Event(0, number, "open", payload) for number, payload in known.items()]
 
     def _run(self, number: int) -> _Run:
         """A run that has begun."""
@@ -161,14 +184,19 @@ class Writer:
         """Takes note of a run that is there, and of what is known of it."""
         known = dict(event.payload)
         best = {name: (value, step, highest) for name, (value, step, highest) in known.pop("best", {}).items()}
-        self._runs[event.number] = _Run(**known, best=best)
+        there = frozenset((name, step, value) for name, step, value in known.pop("there", []))
+        self._runs[event.number] = _Run(**known, best=best, there=there)
 
     def _begin(self, event: Event) -> None:
         """Creates a run; if an earlier try may have come through, looks for its run first."""
         payload = event.payload
         run = self._runs.get(event.number) or _Run("", payload["folder"])
         if not run.run_id and (self._again or payload["key"] in self._doubtful):
-            run.run_id = find_run(self._client, self._store, payload["key"]) or ""
+            found = find_run(self._client, self._store, payload["key"])
+            run.run_id = found.info.run_id if found else ""
+            if found and RECONCILED in found.data.tags:
+                histories = (self._client.get_metric_history(run.run_id, name) for name in found.data.metrics)
+                run.there = frozenset((p.key, p.step, p.value) for history in histories for p in history)
         if not run.run_id:
             self._doubtful.add(payload["key"])
             tags = {**self._tags, **payload["tags"], KEY: payload["key"]}
@@ -229,12 +257,12 @@ def create_run(api: Any, store: Store, name: str, tags: Mapping[str, str], time:
     return str(api.create_run(store.experiment_id, start_time=time, tags=cut, run_name=name).info.run_id)
 
 
-def find_run(api: Any, store: Store, key: str) -> str | None:
-    """The id of the run with this key, deleted or not, if there is one."""
+def find_run(api: Any, store: Store, key: str) -> Any:
+    """MLflow's run with this key, deleted or not; None if there is none."""
     from mlflow.entities import ViewType
 
     found = api.search_runs([store.experiment_id], f"tags.`{KEY}` = '{key}'", ViewType.ALL, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    return found[0] if found else None
 
 
 def set_status(api: Any, run_id: str, status: str, time: int) -> None:
@@ -245,25 +273,12 @@ def set_status(api: Any, run_id: str, status: str, time: int) -> None:
         api.set_terminated(run_id, status, time)
 
 
-def end_run(api: Any, run_id: str, time: int, payload: Mapping[str, Any], folder: str | None) -> None:
-    """Closes a run as its trial ended, after Hydra's own files and all logs of its folder; sets no `state_tags`.
+def state_tags(payload: Mapping[str, Any]) -> dict[str, str]:
+    """How a trial ended, as tags of its run.
 
     Args:
-        api: MLflow's client.
-        run_id: the run.
-        time: when it ended, in ms since 1970.
-        payload: state, reason and traceback.
-        folder: the output directory, or None.
+        payload: state and reason.
     """
-    if payload["traceback"]:
-        api.log_text(run_id, payload["traceback"], "traceback.txt")
-    if folder:
-        log_folder(api, run_id, Path(folder))
-    api.set_terminated(run_id, STATUS[payload["state"]], time)
-
-
-def state_tags(payload: Mapping[str, Any]) -> dict[str, str]:
-    """How a trial ended, as tags of its run; takes what `end_run` does."""
     reason = {"sweep.reason": payload["reason"]} if payload["reason"] else {}
     return {"sweep.state": payload["state"], **reason}
 
