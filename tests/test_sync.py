@@ -157,11 +157,11 @@ def test_a_server_that_is_still_away_is_one_message_and_costs_nothing(paths: Pat
     for path in left:  # as if it had been a while ago
         lines = path.read_text().splitlines()
         path.write_text("\n".join([*lines[:2], *(f"[1{line[3:]}" for line in lines[2:])]) + "\n")
-    assert "7 events wait for MLflow" in sweep(paths.root, "status", "mine")
+    assert "8 events wait for MLflow" in sweep(paths.root, "status", "mine")
     assert '"waiting": 7' in sweep(paths.root, "status", "mine", "--json")
     bring_back(paths, store)
-    assert sweep(paths.root, "sync", "mine") == "Study mine: 7 events written, 1 run closed.\n"
-    assert sweep(paths.root, "sync") == "Study other: 7 events written, 1 run closed.\n"
+    assert sweep(paths.root, "sync", "mine") == "Study mine: 8 events written, 1 run closed.\n"
+    assert sweep(paths.root, "sync") == "Study other: 8 events written, 1 run closed.\n"
 
 
 def test_what_somebody_holds_is_not_touched(paths: Paths, store: Store) -> None:
