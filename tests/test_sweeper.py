@@ -10,10 +10,13 @@ import psutil
 import pytest
 from application import PROGRAM, Application, require_submitit
 from omegaconf import OmegaConf
+from optuna.trial import TrialState
 
+from sweep.engine.outcome import stopped
 from sweep.engine.placement import share_out
 from sweep.engine.storage import open_storage
 from sweep.engine.study import REPEAT_OF, attempts, first_attempt
+from sweep.engine.sweeper import ended
 
 SPACE = ("x=interval(-2,2)", "n=range(1,4)")
 SIX = ("hydra.sweeper.n_trials=6", "hydra/sweeper/pruner=none", *SPACE)
@@ -117,6 +120,16 @@ def test_a_bad_event_fails_its_trial_and_not_the_study(application: Application,
     failed = [trial for trial in application.study.trials if trial.state.name == "FAIL"]
     assert {trial.params["n"] for trial in failed} == {2}
     assert "RUNNING" not in application.states()
+
+
+def test_what_an_agents_own_end_stopped_is_no_progress() -> None:
+    """Or a study whose agents die of its trials would be begun again for ever."""
+    study = optuna.create_study()
+    ends = [("COMPLETE", {}), ("FAIL", {"reason": "ValueError: x"}), ("FAIL", {"reason": stopped().reason})]
+    for state, attributes in ends:
+        value = 1.0 if state == "COMPLETE" else None
+        study.add_trial(optuna.trial.create_trial(state=TrialState[state], value=value, user_attrs=attributes))
+    assert ended(study) == 2
 
 
 def test_two_sweepers_that_start_together_do_not_double_the_study(application: Application) -> None:

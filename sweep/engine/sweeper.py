@@ -253,7 +253,7 @@ class StudySweeper:
         with Progress(study) as display:
             supervisor.looks += [display.refresh, models.look]
             while studies.outstanding(study, settings.max_retries) and not study.user_attrs.get(STOP):
-                ended = _ended(study)
+                before_it = ended(study)
                 try:
                     launch(self._plan(work, supervisor, parent))
                 except KeyboardInterrupt:
@@ -261,11 +261,11 @@ class StudySweeper:
                     raise
                 except Exception as error:
                     supervisor.wait_for_agents()  # those that are left go on with the study
-                    if _ended(study) == ended or supervisor.failed:
+                    if ended(study) == before_it or supervisor.failed:
                         raise
                     log.warning("An agent is gone: %s", str(error).splitlines()[0] if str(error) else repr(error))
                 supervisor.look_after()
-                if _ended(study) == ended:
+                if ended(study) == before_it:
                     break
 
     def _run_baselines(self, work: Work, running: Running, page: StudyPage | None) -> None:
@@ -341,7 +341,7 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def _ended(study: optuna.Study) -> int:
+def ended(study: optuna.Study) -> int:
     """How many trials have ended by themselves: what an agent's own end stopped is no progress."""
     trials = study.get_trials(deepcopy=False)
     return sum(t.state.is_finished() and t.user_attrs.get("reason") != stopped().reason for t in trials)
