@@ -186,7 +186,7 @@ def test_a_store_that_never_answers_costs_no_more_than_the_time_given(unused_por
     tracker.write(0, "metrics", {"values": {"a": 1.0}, "step": 0})
     tracker.end(0, "COMPLETE")
     assert not tracker.flush(0.01)
-    assert tracker.close(0.1) == 3
+    assert tracker.close(0.1) == 4
     assert "secret" not in caplog.text + tracker.path.read_text()
     assert sum("is away" in record.message for record in caplog.records) <= 1
 

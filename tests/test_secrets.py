@@ -114,8 +114,9 @@ class Tattler(Application):
         commands: set[str] = set()
         while process.poll() is None:
             try:
-                children = psutil.Process(process.pid).children(recursive=True)
-                commands |= {" ".join(child.cmdline()) for child in children}
+                parent = psutil.Process(process.pid)
+                words = [child.cmdline() for child in parent.children(recursive=True)]
+                commands |= {" ".join(each) for each in words if each != parent.cmdline()}  # between fork and exec
             except psutil.Error:
                 continue
             time.sleep(0.1)

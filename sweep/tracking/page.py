@@ -44,14 +44,17 @@ class StudyPage:
         self.folder = Path(folder)
         self._left: list[Tracker] = []
         self._lost, self._refusal = 0, ""
-        spool = _left(self.folder, run.run_id)
+        spool, known = _left(self.folder, run.run_id), False
         if spool is None:
             tags = {"sweep.kind": _KIND, "sweep.study": run.study, "sweep.run_id": run.run_id}
             spool = new_spool(folder, run.store, tags=tags)
         else:
-            self.step = max((event.payload.get("step", -1) for event in spool.events()), default=run.step)
+            for event in spool.events():
+                self.step = max(self.step, event.payload.get("step", -1))
+                known |= event.kind == "open"
         self._tracker = Tracker(run.store, spool)
-        self._tracker.put(_RUN, "open", {"run_id": run.run_id, "folder": None})  # also if a kill took an earlier one
+        if not known:  # a kill may have taken it from a spool that was left
+            self._tracker.put(_RUN, "open", {"run_id": run.run_id, "folder": None})
 
     @property
     def waiting(self) -> int:
@@ -124,8 +127,9 @@ class StudyPage:
         written = [tracker for tracker in self._left if not tracker.waiting]
         self._left = [tracker for tracker in self._left if tracker not in written]
         self._lost += sum(tracker.close() for tracker in written)
-        others = (look(path) for path in spools(self.folder) if path != self._tracker.path)
-        return done and not any(seen.waiting for seen in others if seen and seen.whose["store"]["uri"] == mine)
+        held = {tracker.path for tracker in self._trackers()}
+        others = (look(path) for path in spools(self.folder) if path not in held)
+        return done and not any(seen.waiting for seen in others if seen)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> int:
         """Writes what is left; returns how many events are not in MLflow.
