@@ -14,11 +14,12 @@ from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
 from sweep.engine.recomposed import COMMAND, Recomposed, command
 from sweep.engine.storage import open_storage
-from sweep.engine.study import CONFIGURATION
+from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE
 from sweep.engine.supervisor import SWEEPER
+from sweep.preflight import check_comparable
 from sweep.results.ablate import ablate
 from sweep.results.candidates import baselines_of, best_of
-from sweep.results.champion import crown
+from sweep.results.champion import best_validated, crown, uncrown
 from sweep.results.confirm import confirm
 
 pytestmark = pytest.mark.usefixtures("logs")
@@ -94,7 +95,33 @@ def test_there_must_be_something_to_change(tmp_path: Path) -> None:
         study_of(tmp_path, fixed=BASELINES) as again,
         pytest.raises(UserError, match="which is what trial 0, the best"),
     ):
-        ablate(again, "same", 3, None, (), unchecked, unsaid)
+        ablate(again, "same", 3, None, (), unchecked, check_comparable, unsaid)
+
+
+@pytest.mark.parametrize(
+    ("metric", "own", "said"),
+    [
+        ("val/loss", "train.loss=mse", "train.loss is another one in baseline begin"),
+        ("val/loss", "data.target_scale=5", "data.target_scale is another one in baseline begin"),
+        ("val/log10_rel_error", "train.loss=mse", None),
+    ],
+)
+def test_a_way_begins_where_the_objective_means_the_same(
+    tmp_path: Path, metric: str, own: str, said: str | None
+) -> None:
+    begin = [*BEST[:2], *(line for line in BEST[2:] if line.partition("=")[0] != own.partition("=")[0]), own]
+    lines = ",".join(f"'{line}'" for line in begin)
+    fixed = [f"objective.metric={metric}", f"+hydra.sweeper.baselines.begin=[{lines}]"]
+
+    def told(text: str) -> None:
+        raise InterruptedError(text)
+
+    with study_of(tmp_path, fixed=fixed) as again:
+        with pytest.raises(UserError if said else InterruptedError, match=said or "1 changes"):
+            ablate(again, "begin", 3, None, (), unchecked, check_comparable, told)
+        again.study.set_user_attr(NOT_COMPARABLE, "it was forced")
+        with pytest.raises(InterruptedError, match="1 changes"):
+            ablate(again, "begin", 3, None, (), unchecked, check_comparable, told)
 
 
 def test_a_study_that_runs_is_left_alone(tmp_path: Path) -> None:
@@ -128,17 +155,11 @@ def training(number: int, best: float) -> FrozenTrial:
 def test_the_champions_model_is_that_of_the_training_that_validates_best(direction: str, chosen: int) -> None:
     study = optuna.create_study(direction=direction)
     trainings = [training(0, 0.5), training(1, 0.25), training(2, 0.75)]
-    asked = []
+    assert best_validated(study, trainings, "val/rmse").number == chosen
 
-    def register(of: optuna.Study, trial: FrozenTrial, folder: Path, name: str) -> str:
-        asked.append((of, trial.number, folder, name))
-        return "registered"
 
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", register) == "registered"
-    assert asked == [(study, chosen, Path("f"), "s")]
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", None) == f"Its model is the one in here/{chosen}"
-
-    def refuses(*_: Any) -> str:
-        raise UserError("--register", "a study that is not tracked", "one that is")
-
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", refuses).startswith("Its model is not registered. --reg")
+def test_a_model_that_cannot_be_registered_is_said_to_be_where_it_is() -> None:
+    study = optuna.create_study()
+    said = crown(study, [training(0, 0.5)], "val/rmse", Path("f"), "s")
+    assert said.startswith("Its model, in here/0, is not registered. --register: got study ")
+    assert uncrown(study, "s") is None

@@ -17,7 +17,7 @@ from sweep.results.front import objective_names
 from sweep.results.leaderboard import number
 
 CONFIRMED = "confirmed"
-"""Study attribute: what `sweep confirm` has found."""
+"""Study attribute: what `sweep confirm` has found last: see `sweep.results.confirmed.Confirmed.plain`."""
 
 
 def header(study: optuna.Study, trial: FrozenTrial, run_id: str | None, command: str) -> str:

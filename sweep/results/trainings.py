@@ -122,7 +122,8 @@ def run(
     if found is None or found.unfinished(wanted(found)):
         interrupted = again.sweeper.follow_up(again.study, work, more)
         found = there_is(again, kind)
-    assert found is not None
+    if found is None:  # it was interrupted before there was such a study
+        return None, interrupted
     if left := len(found.unfinished(wanted(found))):
         say(f"Trainings left: {left} at least. The same command goes on with them.")
         return None, interrupted
