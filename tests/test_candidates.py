@@ -5,10 +5,12 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from recomposing import BEST, study_of
 
+from sweep.cli import task
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
@@ -16,9 +18,12 @@ from sweep.engine.recomposed import COMMAND, Recomposed, command
 from sweep.engine.storage import open_storage
 from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE
 from sweep.engine.supervisor import SWEEPER
+from sweep.paths import Paths
 from sweep.preflight import check_comparable
+from sweep.recompose import recomposed
 from sweep.results.ablate import ablate
 from sweep.results.candidates import baselines_of, best_of
+from sweep.results.catalogue import find
 from sweep.results.champion import best_validated, crown, uncrown
 from sweep.results.confirm import confirm
 
@@ -62,6 +67,45 @@ def test_baselines_are_judged_as_the_study_is_and_have_the_score_that_they_reach
         assert (same.name, same.score, other.name, other.score) == ("same", None, "other", -0.25)
         assert other.configuration.config.evaluation.size == 100
         assert same.configuration.identity == best_of(again, 1)[0].configuration.identity
+
+
+def test_a_baseline_that_is_not_what_it_was_has_no_score(tmp_path: Path) -> None:
+    with study_of(tmp_path, fixed=BASELINES[1:]) as again:
+        beside = create_or_resume(open_storage(None, again.home), "s.baselines", Identity({}, {}, {}, ["minimize"]), 3)
+        (other,) = baselines_of(again)
+        asked = {"name": "other", "overrides": list(other.configuration.overrides)}
+        about = {CONFIGURATION: asked, "output_dir": str(tmp_path / "it")}
+        beside.add_trial(create_trial(value=-0.25, user_attrs=about))
+        folder = tmp_path / "it/.hydra"
+        folder.mkdir(parents=True)
+        OmegaConf.save(other.configuration.config, folder / "config.yaml")
+        assert baselines_of(again)[0].score == -0.25
+        changed = other.configuration.config.copy()
+        changed.train.batch_size = 77
+        OmegaConf.save(changed, folder / "config.yaml")
+        assert baselines_of(again)[0].score is None
+
+
+@pytest.mark.parametrize(
+    "line", ["objective=rmse", "direction=maximize", "compared_by=[]", "seed_key=null", "n_trials=9"]
+)
+def test_what_is_trained_judged_or_compared_is_not_to_be_said_again(tmp_path: Path, line: str) -> None:
+    with study_of(tmp_path):
+        pass
+    entry = find(Paths(tmp_path), "s")
+    with (
+        pytest.raises(UserError, match=r"OVERRIDES: got .*hydra\.sweeper\.n_jobs, .*: all else is the study's"),
+        recomposed(Paths(tmp_path), entry, task, [f"hydra.sweeper.{line}"]),
+    ):
+        pass
+    with recomposed(Paths(tmp_path), entry, task, ["hydra.sweeper.n_jobs=1", "hydra/launcher=basic"]) as again:
+        assert again.settings.n_jobs == 1
+
+
+def test_ctrl_c_before_anything_has_begun_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with study_of(tmp_path, fixed=BASELINES) as again:
+        monkeypatch.setattr(again.sweeper, "follow_up", lambda *_: True)
+        assert confirm(again, 3, 5, lambda _: None)
 
 
 def refused(again: Recomposed, said: str, top: int = 3) -> None:

@@ -19,6 +19,7 @@ from sweep.engine import baselines
 from sweep.engine import seeds as all_seeds
 from sweep.engine.errors import UserError
 from sweep.engine.explain import nearest
+from sweep.engine.literals import text_of
 from sweep.engine.recomposed import Configuration, Recomposed
 from sweep.engine.study import NOT_COMPARABLE
 from sweep.results import ablation_shown, trainings
@@ -106,7 +107,7 @@ def _origin(again: Recomposed, name: str) -> Configuration:
     if name not in experiments:
         listed = sorted({*known, *experiments})
         raise UserError("--from", repr(name), f"an experiment, or a baseline of the study: {nearest(name, listed)}")
-    return again.framed(name, [f"+experiment={name}"])
+    return again.framed(name, [f"+experiment={text_of(name)}"])
 
 
 def _cost(parts: int, count: int, most: int | None) -> str:

@@ -6,6 +6,7 @@ trained by an earlier call is not trained again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from sweep.engine.errors import UserError
 from sweep.engine.recomposed import Recomposed
 from sweep.engine.study import NOT_COMPARABLE
 from sweep.metrics import NAMES, REFINED
-from sweep.results import confirmed_shown, trainings
+from sweep.results import confirmed_shown, export, trainings
 from sweep.results.candidates import Candidate, baselines_of, best_of
 from sweep.results.champion import crown, uncrown
 from sweep.results.confirmed import Confirmed, conclude
@@ -122,6 +123,11 @@ def _write(again: Recomposed, confirmed: Confirmed, say: Say) -> None:
     say(f"Written to {', '.join(map(str, files))}")
     text, metrics = confirmed_shown.markdown(confirmed), _metrics(confirmed)
     trainings.publish(again, "Confirmed", text, metrics, [(file, KIND) for file in files])
+    if again.settings.export is not None:
+        with contextlib.suppress(UserError):  # the trial's output is gone: the file stays as it is
+            export.renew(
+                study, {row.trial for row in confirmed.rows if row.trial is not None}, name=again.settings.export
+            )
 
 
 def _crown(
@@ -134,10 +140,11 @@ def _crown(
 ) -> None:
     """Registers the champion's model; without a champion, that of an earlier call is none any more."""
     name = again.study.study_name
-    champion = next((one.configuration for one in candidates if one.name == confirmed.champion), None)
+    champion = next((one for one in candidates if one.name == confirmed.champion), None)
     if champion is not None:
-        trials = [trial for seed in seeds if (trial := found.trial(champion, seed))]
+        trials = [trial for seed in seeds if (trial := found.trial(champion.configuration, seed))]
         say(crown(found.study, trials, str(again.settings.objective), again.home / KIND, name))
+        say(f"Its configuration: sweep export {name} --trial {champion.trial}")
     elif lost := uncrown(found.study, name):
         say(lost)
 
