@@ -71,7 +71,7 @@ def test_to_ask_again_with_more_seeds_takes_more() -> None:
     first, again = conclusion(*rows), conclusion(*rows, looks=(3, 4))
     assert first.champion == "trial 4"
     assert (again.champion, again.looks) == (None, [3, 4, 5])
-    assert "allowed is 0.05 / 3² = 0.0056, asked with a number of seeds for the 3. time" in again.verdict
+    assert "allowed is 0.05 / 3² = 0.0056, as 3, 4 seeds were asked for before" in again.verdict
     assert conclusion(*rows, looks=(5, 10)) == conclusion(*rows, looks=(5, 10, 5)), "the same number is no further one"
     assert conclusion(*rows, looks=(5, 10)).champion == "trial 4"
 

@@ -142,8 +142,9 @@ def conclude(
         not_comparable: why the study's trials cannot be compared, if they cannot.
     """
     looks = list(dict.fromkeys([*looks, len(seeds)]))
-    look = looks.index(len(seeds)) + 1
-    stood, skewness = standing(scores, minimize, LEVEL / look**2), common_skewness(scores)
+    before = looks[: looks.index(len(seeds))]
+    stood = standing(scores, minimize, LEVEL / (len(before) + 1) ** 2)
+    skewness = common_skewness(scores)
     rows = [
         Row(
             name=candidate.name,
@@ -169,7 +170,7 @@ def conclude(
         rows=sorted(rows, key=lambda row: _order(row, best, minimize)),
         best=best.name if best else None,
         champion=best.name if best and stands else None,
-        verdict=_verdict(best, rivals, rows, look, not_comparable),
+        verdict=_verdict(best, rivals, rows, before, not_comparable),
         without_network=dict(without_network),
         digest=digest,
         not_comparable=not_comparable,
@@ -182,7 +183,7 @@ def _order(row: Row, best: Row | None, minimize: bool) -> tuple[bool, bool, floa
 
 
 def _verdict(
-    best: Row | None, rivals: Sequence[Row], rows: Sequence[Row], look: int, not_comparable: str | None
+    best: Row | None, rivals: Sequence[Row], rows: Sequence[Row], before: Sequence[int], not_comparable: str | None
 ) -> str:
     if not_comparable:
         return f"No champion: the study's trials cannot be compared: {not_comparable}."
@@ -191,8 +192,9 @@ def _verdict(
     if best.trial is None:
         return f"No champion: {best.name}, a baseline, comes first."
     allowed = f"allowed is {LEVEL:.2g}"
-    if look > 1:
-        allowed = f"{allowed} / {look}² = {LEVEL / look**2:.2g}, asked with a number of seeds for the {look}. time"
+    if before:
+        look, asked = len(before) + 1, ", ".join(map(str, before))
+        allowed = f"{allowed} / {look}² = {LEVEL / look**2:.2g}, as {asked} seeds were asked for before"
     if rivals:
         named = ", ".join(f"{row.name} ({_why(row)})" for row in rivals)
         return f"No champion: {best.name} comes first, but is not shown to be better than {named}; {allowed}."
