@@ -231,13 +231,11 @@ def test_an_ablation_that_was_killed_goes_on(job: Job) -> None:
     assert "loss: mae → mse" in output
     assert "width: 4 → " in output
     assert job.study("c").user_attrs["ablated"]["plain"]["rows"] == rows
-    last = OmegaConf.load(Path(study.trials[found_last(study)].user_attrs["output_dir"], ".hydra/config.yaml"))
-    assert last.train.loss == "mse"
-    assert last.evaluation.size == 1000
-
-
-def found_last(study: optuna.Study) -> int:
-    return max(trial.number for trial in study.trials if trial.state.name == "COMPLETE")
+    folders = [trial.user_attrs["output_dir"] for trial in study.trials if trial.state.name == "COMPLETE"]
+    ran = [OmegaConf.load(Path(folder, ".hydra/config.yaml")) for folder in folders]
+    assert {config.evaluation.size for config in ran} == {1000}
+    end = "mse", job.study("c").best_params["model.width"]
+    assert [(config.train.loss, config.model.width) for config in ran].count(end) == 2, "the best, with both seeds"
 
 
 @pytest.mark.parametrize(
