@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep ui test test-slow lint format constraints clean
+.PHONY: help setup sweep ui test test-slow truth lint format constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,6 +35,10 @@ test: .venv/.ready-dev ## the tests
 
 test-slow: .venv/.ready-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+truth: .venv/.ready-dev ## whether what is stated is true, on studies whose truth is known (an hour or more)
+	$(BIN)/python -m benchmarks.coverage 1000
+	$(BIN)/python -m benchmarks.planted 100
 
 lint: .venv/.ready-dev ## ruff and mypy
 	$(BIN)/ruff check .

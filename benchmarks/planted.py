@@ -200,8 +200,21 @@ def kinds() -> Iterable[tuple[str, float, str]]:
     return [(name, noise, sampler) for sampler in SAMPLERS for name in OBJECTIVES for noise in (0.0, NOISE)]
 
 
-def importance(studies: int) -> None:
-    """Prints the table of what is said of the parameters."""
+def missed(verdicts: list[Verdict], truth: list[tuple[str, str, str]]) -> list[str]:
+    """The bars that are missed over all studies."""
+    said, wrong = (sum(getattr(verdict, what) for verdict in verdicts) for what in ("said", "wrong"))
+    right = sum(verdict.first[0] == first[0] for verdict, first in zip(verdicts, truth, strict=True))
+    idle = sum(verdict.idle_called_important for verdict in verdicts)
+    met = {
+        "top right": right >= 0.95 * len(verdicts),
+        "A matters more than B": wrong <= 0.05 * said,
+        "idle said to matter": idle <= 0.05 * 2 * len(verdicts),
+    }
+    return [bar for bar, is_met in met.items() if not is_met]
+
+
+def importance(studies: int) -> list[str]:
+    """Prints the table of what is said of the parameters; returns the bars that are missed."""
     print(f"{studies} studies of {TRIALS} trials of each kind; noise has {NOISE:.0%} of the variance without it")
     print(
         "sampler, objective, noise | top right (by PED-ANOVA, by fANOVA) | A matters more than B: right, of how many "
@@ -222,12 +235,14 @@ def importance(studies: int) -> None:
             print(f"{sampler}, {objective}, {noise:g} | {row(verdicts, truth[-studies:])}", flush=True)
     print(f"all | {row(every, truth)}")
     print("bars | at least 95% | at least 95% | at most 5% | | | | |")
+    return missed(every, truth)
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Prints the tables. The status is 1 if a bar is missed."""
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # one thread each, for the processes to come
-    importance(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    outside = importance(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    sys.exit(f"Missed: {', '.join(outside)}" if outside else None)
 
 
 if __name__ == "__main__":

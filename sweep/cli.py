@@ -256,10 +256,9 @@ def confirm(study: str, overrides: tuple[str, ...], top: int, seeds: int) -> Non
     """
     from sweep.recompose import recomposed
     from sweep.results import confirm as confirms
-    from sweep.results.register import crown
 
     with recomposed(_paths(), _entry(study), task, overrides) as again:
-        interrupted = confirms.confirm(again, top, seeds, click.echo, crown)
+        interrupted = confirms.confirm(again, top, seeds, click.echo)
     if interrupted:
         sys.exit(EXIT_INTERRUPTED)
 
@@ -276,12 +275,12 @@ def ablate(study: str, overrides: tuple[str, ...], origin: str, seeds: int, step
 
     OVERRIDES, such as hydra.sweeper.n_jobs=1, say how they run. The same command goes on with what is left.
     """
-    from sweep.preflight import TOGETHER, check_values
+    from sweep.preflight import TOGETHER, check_comparable, check_values
     from sweep.recompose import recomposed
     from sweep.results import ablate as ablates
 
     with recomposed(_paths(), _entry(study), task, overrides) as again:
-        interrupted = ablates.ablate(again, origin, seeds, steps, TOGETHER, check_values, click.echo)
+        interrupted = ablates.ablate(again, origin, seeds, steps, TOGETHER, check_values, check_comparable, click.echo)
     if interrupted:
         sys.exit(EXIT_INTERRUPTED)
 

@@ -29,8 +29,10 @@ from sweep import guard, metrics
 from sweep.engine.address import STORAGE, TRACKING, keep
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain, nearest
+from sweep.engine.identity import check_name
 from sweep.engine.literals import text_of
 from sweep.engine.study import NOT_COMPARABLE
+from sweep.engine.works import check_no_sibling
 from sweep.tracking.store import absolute, open_store
 from sweep.training import checkpoint
 
@@ -69,7 +71,8 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
             if config.hydra.mode is not None:
                 mode = config.hydra.mode
             if mode == RunMode.MULTIRUN:
-                check_name(config.study.name)
+                check_name("study.name", config.study.name)
+                check_no_sibling("study.name", config.study.name)
                 context = HydraContext(hydra.config_loader, Callbacks())
                 sweeper = Plugins.instance().instantiate_sweeper(
                     hydra_context=context, task_function=task, config=config
@@ -82,6 +85,9 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
                 points, baselines = [config], {}
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, _defaults(hydra, name)) from error
+        except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
+            allowed = "what Hydra can compose; an option that reads as another value is quoted: \"+experiment='2026'\""
+            raise UserError("the configuration", str(error), allowed) from error
     trapped = check_comparable(points, baselines, force)
     trials = [*points, *baselines.values()]
     for trial in trials:
@@ -185,15 +191,6 @@ def unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, li
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
             yield from unknown_keys(node, f"{name}.")
-
-
-def check_name(name: str) -> None:
-    """Raises UserError unless `name` can be a study's."""
-    from sweep.engine.identity import NAME
-
-    if not NAME.fullmatch(name):
-        allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit"
-        raise UserError("study.name", repr(name), allowed)
 
 
 def check_study(config: DictConfig, trials: list[DictConfig]) -> None:

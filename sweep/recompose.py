@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep import preflight
+from sweep.engine.baselines import below
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.overrides import written
@@ -26,6 +27,15 @@ from sweep.engine.sweeper import StudySweeper
 from sweep.paths import Paths
 from sweep.results.catalogue import Entry
 from sweep.results.delete import check_idle
+
+HOW = tuple(
+    f"hydra.sweeper.{key}"
+    for key in (
+        *("n_jobs", "n_agents", "trial_timeout", "trial_memory", "max_retries", "max_failure_rate"),
+        *("recycle_after", "recycle_memory"),
+    )
+)
+"""The sweeper's keys that say how trainings are run, and not what is trained, judged or compared."""
 
 OWN = "sweep run"
 """What `sweep run` calls itself."""
@@ -39,7 +49,7 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
         paths: where studies have their folders.
         entry: the study.
         task: Hydra's task.
-        overrides: further ones, of the sweeper's and launcher's own keys.
+        overrides: further ones, of the launcher's keys and of those in `HOW`.
 
     Raises:
         UserError: if this is no study of `sweep run`, it runs, or its command cannot be composed any more.
@@ -49,10 +59,10 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
     if entry.is_sibling or said is None or said["argv"][0] != OWN:
         raise UserError("STUDY", repr(entry.name), "a study of `sweep run`, and none of those beside it")
     for line in overrides:
-        if not line.lstrip("+~").startswith(("hydra.sweeper.", "hydra.launcher.", "hydra/launcher=")):
-            raise UserError(
-                "OVERRIDES", repr(line), "keys of hydra.sweeper and hydra/launcher: all else is the study's"
-            )
+        key = line.lstrip("+~").partition("=")[0]
+        if not (key in HOW or below(key, ("hydra.launcher", "hydra/launcher"))):
+            allowed = f"hydra/launcher, hydra.launcher.*, {', '.join(HOW)}: all else is the study's"
+            raise UserError("OVERRIDES", repr(line), allowed)
     check_idle(study)
     version.setbase(preflight.VERSION_BASE)
     with _argv(said["argv"]), preflight.hydra_of(said["config_path"], said["config_dir"]) as hydra:

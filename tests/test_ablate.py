@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +22,7 @@ from sweep.results.ablation import Ablation
 from sweep.results.candidates import best_of
 from sweep.results.changes import Between, Content, changes
 from sweep.results.trainings import Trainings
-from sweep.results.walk import Walk
+from sweep.results.walk import Step, Walk
 
 Score = Callable[[DictConfig], float]
 
@@ -195,11 +196,31 @@ def test_what_diverges_comes_last_and_hurts(ways: Ways, beside: optuna.Study) ->
         return math.nan if config.train.loss.name == "mae" else planted(config)
 
     way = ways.walk()
-    ways.train(way, diverging, [1, 2, 3], beside)
-    found = concluded(way, beside, [1, 2, 3])
+    seeds = [1, 2, 3, 4, 5]
+    ways.train(way, diverging, seeds, beside)
+    found = concluded(way, beside, seeds)
     assert found.rows[-1].change == "loss: mse → mae"
-    assert (found.rows[-1].effect, found.rows[-1].diverged) == ("hurts", 3)
-    assert "3 diverged" in " ".join(ablation_shown.cells(found.rows[-1]))
+    assert (found.rows[-1].effect, found.rows[-1].diverged) == ("hurts", 5)
+    assert "5 diverged" in " ".join(ablation_shown.cells(found.rows[-1]))
+    assert "Hurts: target_scale: 5 → 2 (-0." in (said := " ".join(ablation_shown.sentences(found)))
+    assert "loss: mse → mae (5 diverged)" in said
+    few = concluded(way, beside, seeds[:3])
+    assert few.rows[-1].effect == "nothing shown", "three that diverge may be chance, of six"
+
+
+def test_one_training_that_diverged_is_no_effect(ways: Ways) -> None:
+    begin = ways.again.framed("begin", ())
+    change = changes(ways.start, ways.end, TOGETHER)[0]
+    scores = np.array([[0.0, 0.1, math.inf], [0.5, 0.6, 0.7]])
+    steps = [Step(begin), Step(begin, change)]
+    found = ablation.conclude("val/rmse", True, "begin", "trial 0", [1, 2, 3], steps, scores, "it was forced")
+    assert [row.effect for row in found.rows] == ["", "hurts"], "by the two seeds that both have"
+    near = ablation.conclude("val/rmse", True, "begin", "trial 0", [1, 2, 3], steps, scores * [[1], [0.1]])
+    assert near.rows[1].effect == "nothing shown"
+    said = ablation_shown.sentences(found)
+    assert said[0] == "Not comparable: it was forced"
+    assert "In all: -0.5, over the 2 seeds that neither end lost" in " ".join(said).replace(" ± 0", "")
+    assert found.plain()["not_comparable"] == "it was forced"
 
 
 def test_a_configuration_that_conf_no_longer_gives_is_refused(tmp_path: Path) -> None:

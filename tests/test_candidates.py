@@ -5,20 +5,26 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from recomposing import BEST, study_of
 
+from sweep.cli import task
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
 from sweep.engine.recomposed import COMMAND, Recomposed, command
 from sweep.engine.storage import open_storage
-from sweep.engine.study import CONFIGURATION
+from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE
 from sweep.engine.supervisor import SWEEPER
+from sweep.paths import Paths
+from sweep.preflight import check_comparable
+from sweep.recompose import recomposed
 from sweep.results.ablate import ablate
 from sweep.results.candidates import baselines_of, best_of
-from sweep.results.champion import crown
+from sweep.results.catalogue import find
+from sweep.results.champion import best_validated, crown, uncrown
 from sweep.results.confirm import confirm
 
 pytestmark = pytest.mark.usefixtures("logs")
@@ -63,6 +69,45 @@ def test_baselines_are_judged_as_the_study_is_and_have_the_score_that_they_reach
         assert same.configuration.identity == best_of(again, 1)[0].configuration.identity
 
 
+def test_a_baseline_that_is_not_what_it_was_has_no_score(tmp_path: Path) -> None:
+    with study_of(tmp_path, fixed=BASELINES[1:]) as again:
+        beside = create_or_resume(open_storage(None, again.home), "s.baselines", Identity({}, {}, {}, ["minimize"]), 3)
+        (other,) = baselines_of(again)
+        asked = {"name": "other", "overrides": list(other.configuration.overrides)}
+        about = {CONFIGURATION: asked, "output_dir": str(tmp_path / "it")}
+        beside.add_trial(create_trial(value=-0.25, user_attrs=about))
+        folder = tmp_path / "it/.hydra"
+        folder.mkdir(parents=True)
+        OmegaConf.save(other.configuration.config, folder / "config.yaml")
+        assert baselines_of(again)[0].score == -0.25
+        changed = other.configuration.config.copy()
+        changed.train.batch_size = 77
+        OmegaConf.save(changed, folder / "config.yaml")
+        assert baselines_of(again)[0].score is None
+
+
+@pytest.mark.parametrize(
+    "line", ["objective=rmse", "direction=maximize", "compared_by=[]", "seed_key=null", "n_trials=9"]
+)
+def test_what_is_trained_judged_or_compared_is_not_to_be_said_again(tmp_path: Path, line: str) -> None:
+    with study_of(tmp_path):
+        pass
+    entry = find(Paths(tmp_path), "s")
+    with (
+        pytest.raises(UserError, match=r"OVERRIDES: got .*hydra\.sweeper\.n_jobs, .*: all else is the study's"),
+        recomposed(Paths(tmp_path), entry, task, [f"hydra.sweeper.{line}"]),
+    ):
+        pass
+    with recomposed(Paths(tmp_path), entry, task, ["hydra.sweeper.n_jobs=1", "hydra/launcher=basic"]) as again:
+        assert again.settings.n_jobs == 1
+
+
+def test_ctrl_c_before_anything_has_begun_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with study_of(tmp_path, fixed=BASELINES) as again:
+        monkeypatch.setattr(again.sweeper, "follow_up", lambda *_: True)
+        assert confirm(again, 3, 5, lambda _: None)
+
+
 def refused(again: Recomposed, said: str, top: int = 3) -> None:
     with pytest.raises(UserError, match=said):
         confirm(again, top, 5, unsaid)
@@ -94,7 +139,33 @@ def test_there_must_be_something_to_change(tmp_path: Path) -> None:
         study_of(tmp_path, fixed=BASELINES) as again,
         pytest.raises(UserError, match="which is what trial 0, the best"),
     ):
-        ablate(again, "same", 3, None, (), unchecked, unsaid)
+        ablate(again, "same", 3, None, (), unchecked, check_comparable, unsaid)
+
+
+@pytest.mark.parametrize(
+    ("metric", "own", "said"),
+    [
+        ("val/loss", "train.loss=mse", "train.loss is another one in baseline begin"),
+        ("val/loss", "data.target_scale=5", "data.target_scale is another one in baseline begin"),
+        ("val/log10_rel_error", "train.loss=mse", None),
+    ],
+)
+def test_a_way_begins_where_the_objective_means_the_same(
+    tmp_path: Path, metric: str, own: str, said: str | None
+) -> None:
+    begin = [*BEST[:2], *(line for line in BEST[2:] if line.partition("=")[0] != own.partition("=")[0]), own]
+    lines = ",".join(f"'{line}'" for line in begin)
+    fixed = [f"objective.metric={metric}", f"+hydra.sweeper.baselines.begin=[{lines}]"]
+
+    def told(text: str) -> None:
+        raise InterruptedError(text)
+
+    with study_of(tmp_path, fixed=fixed) as again:
+        with pytest.raises(UserError if said else InterruptedError, match=said or "1 changes"):
+            ablate(again, "begin", 3, None, (), unchecked, check_comparable, told)
+        again.study.set_user_attr(NOT_COMPARABLE, "it was forced")
+        with pytest.raises(InterruptedError, match="1 changes"):
+            ablate(again, "begin", 3, None, (), unchecked, check_comparable, told)
 
 
 def test_a_study_that_runs_is_left_alone(tmp_path: Path) -> None:
@@ -128,17 +199,11 @@ def training(number: int, best: float) -> FrozenTrial:
 def test_the_champions_model_is_that_of_the_training_that_validates_best(direction: str, chosen: int) -> None:
     study = optuna.create_study(direction=direction)
     trainings = [training(0, 0.5), training(1, 0.25), training(2, 0.75)]
-    asked = []
+    assert best_validated(study, trainings, "val/rmse").number == chosen
 
-    def register(of: optuna.Study, trial: FrozenTrial, folder: Path, name: str) -> str:
-        asked.append((of, trial.number, folder, name))
-        return "registered"
 
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", register) == "registered"
-    assert asked == [(study, chosen, Path("f"), "s")]
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", None) == f"Its model is the one in here/{chosen}"
-
-    def refuses(*_: Any) -> str:
-        raise UserError("--register", "a study that is not tracked", "one that is")
-
-    assert crown(study, trainings, "val/rmse", Path("f"), "s", refuses).startswith("Its model is not registered. --reg")
+def test_a_model_that_cannot_be_registered_is_said_to_be_where_it_is() -> None:
+    study = optuna.create_study()
+    said = crown(study, [training(0, 0.5)], "val/rmse", Path("f"), "s")
+    assert said.startswith("Its model, in here/0, is not registered. --register: got study ")
+    assert uncrown(study, "s") is None

@@ -1,8 +1,11 @@
+import math
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import hydra
+import numpy as np
 import optuna
 import pytest
 from omegaconf import OmegaConf
@@ -11,9 +14,12 @@ from optuna.trial import TrialState, create_trial
 
 import conf.schema
 from sweep.engine.errors import UserError
+from sweep.engine.recomposed import Configuration
 from sweep.engine.storage import open_storage
+from sweep.results.candidates import Candidate
+from sweep.results.confirmed import conclude
 from sweep.results.expectation import digest
-from sweep.results.export import command, describe, export
+from sweep.results.export import command, describe, export, renew
 from sweep.results.exported import NOT_EXPORTED, exported_values
 from sweep.tracking.params import run_params
 
@@ -102,14 +108,41 @@ def test_an_exported_file_says_where_it_is_from_and_reads_like_one_of_ours(study
 def test_what_was_confirmed_of_a_trial_is_in_its_file(study, run, tmp_path):
     for value in (-0.7, -0.6):
         run(value, *OVERRIDES)
-    candidates = [{"name": "trial 0", "trial": 0, "mean": -0.68, "low": -0.7, "high": -0.66}]
-    candidates.append({"name": "answer", "trial": None, "mean": -0.1, "low": None, "high": None})
-    study.set_user_attr("confirmed", {"candidates": candidates, "seeds": [1, 2, 3], "champion": "trial 0"})
-    said = (
-        "# Confirmed: value = -0.68, 95% interval -0.7 to -0.66, on the test set with 3 new seeds; the champion"
-    ).replace("value", "val/log10_rel_error")
-    assert said in export(study, tmp_path / "conf").read_text().splitlines()
+    path = export(study, tmp_path / "conf")
+    assert "Confirmed" not in path.read_text()
+    none = OmegaConf.create()
+    candidates = [
+        Candidate(Configuration("trial 0", (), none, "0"), 0, {}, -0.7),
+        Candidate(Configuration("answer", (), none, "1"), None, {}, None),
+    ]
+    scores = np.array([[-0.68, -0.66, -0.7, math.nan], [0.0, 0.1, 0.2, 0.3]])
+    objective = "test/log10_rel_error"
+    found = conclude(objective, True, candidates[:1], [1, 2, 3, 4], scores[:1], {}, None)
+    study.set_user_attr("confirmed", found.plain())
+    assert renew(study, {1}, tmp_path / "conf") is None
+    assert "Confirmed" not in path.read_text(), "it is of another trial"
+    assert renew(study, {0, 1}, tmp_path / "conf") == path
+    said = "# Confirmed: test/log10_rel_error = -0.68, 95% interval -0.729683 to -0.630317, on the test set with 3"
+    assert f"{said} new seeds" in path.read_text().splitlines()
+    found = conclude(objective, True, candidates, [1, 2, 3], scores[:, :3], {}, None)
+    study.set_user_attr("confirmed", found.plain())
+    assert renew(study, {0}, tmp_path / "conf") == path
+    assert "with 3 new seeds; the champion\n" in path.read_text()
     assert "Confirmed" not in export(study, tmp_path / "conf", rank=2).read_text()
+    assert renew(study, {0}, tmp_path / "conf", name="nothing") is None
+
+
+@pytest.mark.parametrize("name", ["2026", "true", "1e5", "a=b", "v1.0", "null", "mine"])
+def test_the_command_of_a_file_finds_it_whatever_it_is_called(study, run, compose_all, tmp_path, name):
+    run(-0.7, *OVERRIDES)
+    *_, experiment = shlex.split(command(export(study, tmp_path / "conf", name=name)))
+    assert compose_all(experiment).model.depth == 5
+
+
+def test_a_name_that_hydra_would_not_find_is_refused(study, run, tmp_path):
+    run(-0.7, *OVERRIDES)
+    with pytest.raises(UserError, match=r"--name: got 'mine\.yaml', allowed is letters, .* and no \.yaml at the end"):
+        export(study, tmp_path / "conf", name="mine.yaml")
 
 
 def test_what_a_run_is_to_be_compared_with_is_checked_by_the_schema(study, run, compose_all, tmp_path):

@@ -30,6 +30,7 @@ from sweep.engine.trial import Trial
 from sweep.paths import Paths
 from sweep.results import delete as deletes
 from sweep.results.catalogue import find
+from sweep.results.champion import uncrown
 from sweep.results.models import POLICY, ModelLogger, catch_up, study_models, wanted
 from sweep.results.register import check_model, register_trial
 from sweep.results.sync import sync
@@ -221,6 +222,12 @@ def test_what_is_registered_stays_when_it_is_overtaken_and_when_its_study_is_del
     register(planted.store.uri, planted.logged()[1].model_id, "planted", CHAMPION)
     api = client(planted.store.uri)
     assert api.get_registered_model("planted").aliases == {"candidate": 1, "champion": 2}
+    assert uncrown(planted.study, "planted") == (
+        "planted version 2 has no longer the alias champion, which it had from before"
+    )
+    assert api.get_registered_model("planted").aliases == {"candidate": 1}
+    assert uncrown(planted.study, "planted") is None
+    assert uncrown(planted.study, "nobody") is None
     version = api.get_model_version_by_alias("planted", "candidate")
     assert version.run_id == planted.run(0).info.run_id
     assert version.tags["sweep.study"] == "planted"

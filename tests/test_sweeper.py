@@ -270,6 +270,7 @@ def test_children_leave_when_their_agent_is_killed(application: Application) -> 
         (["hydra.sweeper.n_trials=0", *SPACE], "hydra.sweeper.n_trials"),
         (["hydra.sweeper.direction=down", *SPACE], "minimize or maximize"),
         (["hydra.sweeper.study_name=a/b", *SPACE], "'a/b'"),
+        (["hydra.sweeper.study_name=s.baselines", *SPACE], "which study s may have beside it"),
         (["x=1"], "no parameter that varies"),
         (["hydra.sweeper.pruner.n_startup_trials=-1", *SPACE], "hydra.sweeper.pruner"),
         (["hydra.sweeper.seed_key=n", *SPACE], "n: got a search space"),

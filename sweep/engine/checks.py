@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from sweep.engine.address import same_database
 from sweep.engine.errors import UserError
-from sweep.engine.identity import NAME, Direction
+from sweep.engine.identity import Direction, check_name
 
 IF_CHANGED = ("refuse", "go_on", "new")
 
@@ -44,9 +44,8 @@ def check_settings(settings: DictConfig, name: str, config: DictConfig) -> None:
     if not 0 <= settings.max_failure_rate <= 1:
         raise UserError("hydra.sweeper.max_failure_rate", settings.max_failure_rate, "a share, from 0 to 1")
     for key, text in {"study_name": name, "export": settings.export}.items():
-        if text is not None and not NAME.fullmatch(text):
-            allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit"
-            raise UserError(f"hydra.sweeper.{key}", repr(text), allowed)
+        if text is not None:
+            check_name(f"hydra.sweeper.{key}", text)
     if settings.seed is not None and settings.seed < 0:
         raise UserError("hydra.sweeper.seed", settings.seed, "null or an integer of at least 0")
     if settings.if_changed not in IF_CHANGED:

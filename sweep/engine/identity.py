@@ -23,8 +23,8 @@ from sweep.engine.errors import UserError
 from sweep.engine.redact import HIDDEN, redacted
 from sweep.engine.study import EXHAUSTED, load_study
 
-NAME = re.compile(r"[A-Za-z0-9_][\w.+=@-]*", re.ASCII)
-"""What a study may be called: it becomes a folder and a file."""
+NAME = re.compile(r"(?!.*\.yaml$)[A-Za-z0-9_][\w.+=@-]*", re.ASCII)
+"""What a study may be called: it becomes a folder, and a file that Hydra finds by its name without `.yaml`."""
 
 IDENTITY = "identity"
 """Study attribute: the identity as plain values. It is written last: a study without it was never finished."""
@@ -59,6 +59,13 @@ class Identity:
         """What is compared when the study goes on, as values that a storage keeps; trials keep their distributions."""
         plain = {"fixed": dict(self.fixed), "space": dict(self.space), "directions": list(self.directions)}
         return cast("dict[str, Any]", redacted(plain))
+
+
+def check_name(what: str, name: str) -> None:
+    """Raises UserError unless something may be called this; `what` names the setting that says so."""
+    if not NAME.fullmatch(name):
+        allowed = "letters, digits and any of _.+=@-, beginning with a letter or digit, and no .yaml at the end"
+        raise UserError(what, repr(name), allowed)
 
 
 def create_or_resume(

@@ -123,15 +123,20 @@ class Recomposed:
             if key and lines and lines[-1].startswith(f"{key}="):
                 lines.pop()
         found = self.configuration(f"trial {trial.number}", lines)
-        recorded = Path(trial.user_attrs["output_dir"], ".hydra", "config.yaml")
-        if recorded.exists():
-            then = OmegaConf.load(recorded)
-            assert isinstance(then, DictConfig)
-            if changes := differences(self.content(then), self.content(found.config)):
-                received = f"another configuration than it was run with (then -> now): {'; '.join(changes)}"
-                raise UserError(found.name, received, "what the study was run with: files of conf/ have changed since")
+        if changes := self.changes(trial, found):
+            received = f"another configuration than it was run with (then -> now): {'; '.join(changes)}"
+            raise UserError(found.name, received, "what the study was run with: files of conf/ have changed since")
         self._check_judged(found)
         return found
+
+    def changes(self, trial: FrozenTrial, found: Configuration) -> list[str]:
+        """What is another value in a configuration than in what Hydra wrote down of a trial, if that is still there."""
+        recorded = Path(trial.user_attrs.get("output_dir", ""), ".hydra", "config.yaml")
+        if not recorded.exists():
+            return []
+        then = OmegaConf.load(recorded)
+        assert isinstance(then, DictConfig)
+        return differences(self.content(then), self.content(found.config))
 
     def framed(self, name: str, own: Iterable[str]) -> Configuration:
         """A configuration by overrides of its own, which is kept where the study is and judged as the study is.

@@ -37,7 +37,7 @@ from sweep.engine.space import SearchSpace
 from sweep.engine.storage import only_one, open_storage, remember
 from sweep.engine.supervisor import STOP, Supervisor
 from sweep.engine.texts import change_texts
-from sweep.engine.works import Work, sibling, works
+from sweep.engine.works import Work, check_no_sibling, sibling, works
 from sweep.results import summary
 from sweep.results.curves import Curves
 from sweep.results.models import ModelLogger, model_logger
@@ -114,6 +114,7 @@ class StudySweeper:
         """
         settings = self._settings
         check_settings(settings, self._name, self._config)
+        check_no_sibling("hydra.sweeper.study_name", self._name)
         space = self._space(arguments)
         if not space.parameters:
             raise UserError(
@@ -211,7 +212,8 @@ class StudySweeper:
                 if page is not None:
                     summary.close_page(study, page)
         if other.supervisor.hopeless:
-            raise CompactHydraException(f"Study {work.name}: {other.supervisor.hopeless}")
+            anew = f"once the cause is mended, `sweep delete {work.name}` and the same command begin it anew"
+            raise CompactHydraException(f"Study {work.name}: {other.supervisor.hopeless}; {anew}")
         return other.supervisor.interrupted.is_set()
 
     def _begin(self, candidates: Iterator[Work], while_it_runs: contextlib.ExitStack) -> tuple[Work, Running]:

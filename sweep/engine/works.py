@@ -19,6 +19,7 @@ from sweep.engine import enqueue
 from sweep.engine.baselines import below
 from sweep.engine.checks import directions
 from sweep.engine.configurations import Configurations
+from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, fixed_part
 from sweep.engine.plan import Space
 from sweep.engine.space import SearchSpace
@@ -108,6 +109,13 @@ def sibling(
         n_trials=None,
         final=final,
     )
+
+
+def check_no_sibling(what: str, name: str) -> None:
+    """Raises UserError if a study of this name could not be told from one beside another; `what` names the setting."""
+    study, kind = split(name)
+    if kind is not None:
+        raise UserError(what, repr(name), f"a name without .{kind} at the end, which study {study} may have beside it")
 
 
 def split(name: str) -> tuple[str, str | None]:

@@ -8,9 +8,10 @@ command goes on, with whichever number of seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hydra.core.object_type import ObjectType
+from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from rich.console import Console
 
@@ -18,7 +19,9 @@ from sweep.engine import baselines
 from sweep.engine import seeds as all_seeds
 from sweep.engine.errors import UserError
 from sweep.engine.explain import nearest
+from sweep.engine.literals import text_of
 from sweep.engine.recomposed import Configuration, Recomposed
+from sweep.engine.study import NOT_COMPARABLE
 from sweep.results import ablation_shown, trainings
 from sweep.results.ablation import Ablation, conclude
 from sweep.results.candidates import best_of
@@ -35,8 +38,20 @@ _PURPOSE = 3
 """Of the seeds: see `sweep.engine.seeds.fresh_seeds`."""
 
 
+Incomparable = Callable[[list[DictConfig], dict[str, DictConfig], bool], str | None]
+"""Says why composed configurations and further ones, by name, cannot be compared by the objective of the first; None if
+they can. Not to be told that this is forced, it raises UserError instead."""
+
+
 def ablate(
-    again: Recomposed, origin: str, count: int, most: int | None, rooms: Iterable[str], check: Check, say: Say
+    again: Recomposed,
+    origin: str,
+    count: int,
+    most: int | None,
+    rooms: Iterable[str],
+    check: Check,
+    incomparable: Incomparable,
+    say: Say,
 ) -> bool:
     """Walks from a baseline's configuration to the study's best; writes down and shows what each change has brought.
 
@@ -47,6 +62,7 @@ def ablate(
         most: how many steps there are before the rest is made in one; None for as many as there are changes.
         rooms: of the configuration, whose keys only make sense together.
         check: raises UserError if a composed configuration cannot be trained.
+        incomparable: says why the baseline and the best cannot be compared.
         say: tells the user a line.
 
     Returns:
@@ -63,6 +79,11 @@ def ablate(
     except UserError as error:
         received = f"{origin!r}, which cannot be judged as the study is ({error})"
         raise UserError("--from", received, "a configuration that can") from error
+    # Of a study that was forced, it is known, and marked on everything it writes.
+    marked = again.study.user_attrs.get(NOT_COMPARABLE)
+    if not marked and (why := incomparable([best.configuration.config], {origin: begin.config}, True)):
+        received = f"{origin!r}, which cannot be compared with {best.name}, the best: {why}"
+        raise UserError("--from", received, "a configuration that can")
     start, end = Content.of(again, begin), Content.of(again, best.configuration)
     parts = changes(start, end, rooms)
     if not parts:
@@ -86,7 +107,7 @@ def _origin(again: Recomposed, name: str) -> Configuration:
     if name not in experiments:
         listed = sorted({*known, *experiments})
         raise UserError("--from", repr(name), f"an experiment, or a baseline of the study: {nearest(name, listed)}")
-    return again.framed(name, [f"+experiment={name}"])
+    return again.framed(name, [f"+experiment={text_of(name)}"])
 
 
 def _cost(parts: int, count: int, most: int | None) -> str:
@@ -101,7 +122,8 @@ def _cost(parts: int, count: int, most: int | None) -> str:
 def _conclude(again: Recomposed, way: Way, found: Trainings, origin: str, best: str, seeds: Sequence[int]) -> Ablation:
     scores = found.scores([step.configuration for step in way.steps], seeds)
     minimize = again.study.direction == StudyDirection.MINIMIZE
-    return conclude(str(again.settings.objective), minimize, origin, best, seeds, way.steps, scores)
+    marked = again.study.user_attrs.get(NOT_COMPARABLE)
+    return conclude(str(again.settings.objective), minimize, origin, best, seeds, way.steps, scores, marked)
 
 
 def _write(again: Recomposed, ablation: Ablation, say: Say) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sweep.results.interval import CONFIDENCE, Estimate, Floats, estimate, holm, paired, without_nan
+from sweep.results.interval import (
+    CONFIDENCE,
+    LEVEL,
+    Comparison,
+    Estimate,
+    Floats,
+    compare,
+    estimate,
+    holm,
+    without_nan,
+)
 from sweep.results.walk import Step
 
 Effect = Literal["helps", "hurts", "nothing shown", ""]
@@ -27,8 +38,10 @@ class Row:
         mean: of the values, with its interval.
         gain: by how much it is better than the step before, over the seeds that both have: positive is better,
             whichever way that is; None of the beginning, and if there are too few.
-        corrected: the p-value of the gain, corrected for the number of steps.
-        effect: whether the change helps or hurts, beyond chance; nothing of the beginning.
+        corrected: the p-value of what tells it apart from the step before, corrected for the number of steps; None if
+            nothing does.
+        effect: whether the change helps or hurts, beyond chance: by its gain, or by how often trainings diverge;
+            nothing of the beginning.
         screened: the score of every change that was tried for this step, with one seed.
         skipped: why a change was not tried.
     """
@@ -56,7 +69,9 @@ class Ablation:
         best: the trial that it leads to.
         seeds: that each step was trained with.
         rows: the beginning, then the steps in order.
-        total: by how much the end is better than the beginning; None if there are too few seeds that both have.
+        total: by how much the end is better than the beginning, over the seeds that both have; None with fewer than
+            two.
+        not_comparable: why the study's trials cannot be compared, if they cannot.
     """
 
     objective: str
@@ -66,19 +81,23 @@ class Ablation:
     seeds: Sequence[int]
     rows: Sequence[Row]
     total: Estimate | None
+    not_comparable: str | None
 
     def plain(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         found: dict[str, Any] = without_nan({**asdict(self), "confidence": CONFIDENCE})
         return found
 
-    def named(self, effect: Effect) -> list[Row]:
-        """The steps with this effect."""
-        return [row for row in self.rows if row.effect == effect]
-
 
 def conclude(
-    objective: str, minimize: bool, origin: str, best: str, seeds: Sequence[int], steps: Sequence[Step], scores: Floats
+    objective: str,
+    minimize: bool,
+    origin: str,
+    best: str,
+    seeds: Sequence[int],
+    steps: Sequence[Step],
+    scores: Floats,
+    not_comparable: str | None = None,
 ) -> Ablation:
     """Compares each step with the one before.
 
@@ -90,39 +109,40 @@ def conclude(
         seeds: that each step was trained with.
         steps: the beginning, then the steps in order.
         scores: `[steps, seeds]`: nan where a training failed, infinite on the worse side where it diverged.
+        not_comparable: why the study's trials cannot be compared, if they cannot.
     """
-    gains = [None, *(_gain(scores[i - 1], scores[i], minimize) for i in range(1, len(steps)))]
-    compared = [i for i, gain in enumerate(gains) if gain is not None]
-    corrected: list[float | None] = [None] * len(steps)
-    for i, p in zip(compared, holm([gain.p for gain in gains if gain is not None]), strict=True):
-        corrected[i] = p
-    diverged = [int(np.isinf(own).sum()) for own in scores]
+    compared = [None, *(compare(*pair, minimize) for pair in itertools.pairwise(scores))]
+    known = {i: each.p for i, each in enumerate(compared) if each is not None and each.p is not None}
+    corrected = dict(zip(known, holm(list(known.values())), strict=True))
     rows = [
         Row(
             change=step.change.name if step.change else origin,
             values=[float(value) if math.isfinite(value) else None for value in own],
-            diverged=diverged[i],
+            diverged=int(np.isinf(own).sum()),
             failed=int(np.isnan(own).sum()),
             mean=estimate(own),
-            gain=gains[i],
-            corrected=corrected[i],
-            effect=_effect(gains[i], corrected[i], diverged[i] - diverged[i - 1]) if i else "",
+            gain=_gain(versus, minimize),
+            corrected=corrected.get(i),
+            effect=_effect(versus, corrected.get(i)),
             screened=step.screened,
             skipped=step.skipped,
         )
-        for i, (step, own) in enumerate(zip(steps, scores, strict=True))
+        for i, (step, own, versus) in enumerate(zip(steps, scores, compared, strict=True))
     ]
-    return Ablation(objective, minimize, origin, best, list(seeds), rows, _gain(scores[0], scores[-1], minimize))
+    total = _gain(compare(scores[0], scores[-1], minimize), minimize)
+    return Ablation(objective, minimize, origin, best, list(seeds), rows, total, not_comparable)
 
 
-def _gain(before: Floats, after: Floats, minimize: bool) -> Estimate | None:
-    found = paired(before, after) if minimize else paired(after, before)
-    return found if found.count >= 2 else None
+def _gain(before: Comparison | None, minimize: bool) -> Estimate | None:
+    """What is gained since what was compared."""
+    if before is None or before.difference is None:
+        return None
+    return before.difference if minimize else -before.difference
 
 
-def _effect(gain: Estimate | None, corrected: float | None, more_diverged: int) -> Effect:
-    if more_diverged:
-        return "hurts" if more_diverged > 0 else "helps"
-    if gain is None or corrected is None or not corrected <= 1 - CONFIDENCE:
+def _effect(before: Comparison | None, corrected: float | None) -> Effect:
+    if before is None:
+        return ""
+    if corrected is None or corrected > LEVEL:
         return "nothing shown"
-    return "helps" if gain.mean > 0 else "hurts"
+    return "helps" if before.worse else "hurts"

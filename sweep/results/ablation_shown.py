@@ -11,20 +11,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.results.ablation import Ablation, Row
-from sweep.results.confirmed_shown import give_or_take, shown
+from sweep.results.confirmed_shown import give_or_take, lost, shown
 from sweep.results.interval import CONFIDENCE
 from sweep.results.leaderboard import number
 from sweep.results.waterfall import save_waterfall
+from sweep.tracking import note
 
 HEADINGS = ("change", "mean", "gain", "p", "it", "tried")
 
 
 def cells(row: Row) -> list[str]:
     """A step as its cells under `HEADINGS`."""
-    lost = [f"{row.diverged} diverged"] * bool(row.diverged) + [f"{row.failed} failed"] * bool(row.failed)
     return [
         row.change,
-        " ".join([give_or_take(row.mean), *(f"({each})" for each in lost)]),
+        give_or_take(row.mean) + lost(row),
         give_or_take(row.gain, signed=True) if row.gain else "",
         "" if row.corrected is None else number(row.corrected, 2),
         row.effect,
@@ -45,29 +45,33 @@ def table(ablation: Ablation, study: str) -> Table:
 
 def sentences(ablation: Ablation) -> list[str]:
     """What there is to say beside the numbers."""
-    said = []
+    said = [f"Not comparable: {ablation.not_comparable}"] if ablation.not_comparable else []
     for effect, words in {"helps": "Helps", "hurts": "Hurts", "nothing shown": "Not shown to do anything"}.items():
-        named = [f"{row.change} ({shown(row.gain.mean, True)})" if row.gain else row.change for row in ablation.rows
-                 if row.effect == effect]  # fmt: skip
+        named = [_with_gain(row) for row in ablation.rows if row.effect == effect]
         if named:
             said.append(f"{words}: {'; '.join(named)}.")
-    if ablation.total is not None:
-        said.append(f"In all: {give_or_take(ablation.total, True)}; a gain is positive where it is better.")
+    if (total := ablation.total) is not None:
+        of = f", over the {total.count} seeds that neither end lost" if total.count < len(ablation.seeds) else ""
+        said.append(f"In all: {give_or_take(total, True)}{of}; a gain is positive where it is better.")
     reasons = {name: why for row in ablation.rows for name, why in row.skipped.items()}
     said += [f"Not tried before others were made: {name} ({why})" for name, why in reasons.items()]
     said.append(
-        f"± is half of a {CONFIDENCE:.0%} interval over seeds; p is of paired differences, corrected for their number. "
-        "What a change brings depends on those that were made before."
+        f"± is half of a {CONFIDENCE:.0%} interval over seeds; p is of paired differences, or of how many trainings "
+        "diverged, corrected for the number of steps (Holm). What a change brings depends on those made before it."
     )
     return said
 
 
+def _with_gain(row: Row) -> str:
+    """A step in a sentence."""
+    gain = f" ({shown(row.gain.mean, True)})" if row.gain else ""
+    return f"{row.change}{gain}{lost(row)}"
+
+
 def markdown(ablation: Ablation) -> str:
     """The same for a page."""
-    lines = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join('---' for _ in HEADINGS)} |"]
-    lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells(row))} |" for row in ablation.rows]
     head = f"`{ablation.objective}` of {len(ablation.seeds)} trainings each, on the study's own evaluation set."
-    return "\n\n".join([head, "\n".join(lines), *sentences(ablation)])
+    return "\n\n".join([head, note.table(HEADINGS, map(cells, ablation.rows)), *sentences(ablation)])
 
 
 def save(ablation: Ablation, folder: Path) -> list[Path]:

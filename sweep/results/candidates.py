@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from optuna.trial import FrozenTrial
 
 from sweep.engine import baselines
 from sweep.engine.errors import UserError
@@ -22,7 +25,8 @@ class Candidate:
         configuration: what is trained.
         trial: the number of the study's trial that it is of; None of a baseline.
         params: of that trial.
-        score: what it reached in the study, or among its baselines; None if it was not run there to its end.
+        score: what it reached in the study, or among its baselines; None if it was not run there to its end, or is not
+            what it was then, because files of conf/ have changed.
     """
 
     configuration: Configuration
@@ -68,13 +72,18 @@ def baselines_of(again: Recomposed) -> list[Candidate]:
     """
     found = baselines.read(again.settings, again.config, again.fixed)
     configurations = [again.configuration(name, lines) for name, lines in found.overrides.items()]
-    scores = _scores(again, found.overrides)
-    return [Candidate(each, None, {}, scores.get(each.identity)) for each in configurations]
-
-
-def _scores(again: Recomposed, names: Container[str]) -> dict[str, float]:
-    """What baselines of these names have reached, by the identity of their configurations."""
     study = beside(again, "baselines")
-    asked = [(t.user_attrs[CONFIGURATION], t.values[0]) for t in ranked(study)] if study is not None else []
-    mine = [(each["name"], each["overrides"], value) for each, value in asked if each["name"] in names]
-    return {again.configuration(name, lines).identity: value for name, lines, value in mine}
+    trials = [] if study is None else ranked(study)
+    return [Candidate(each, None, {}, _score(again, each, trials)) for each in configurations]
+
+
+def _score(again: Recomposed, baseline: Configuration, trials: Iterable[FrozenTrial]) -> float | None:
+    """What a baseline has reached, if it was then what it is now."""
+    for trial in trials:
+        asked = trial.user_attrs[CONFIGURATION]
+        if asked["name"] != baseline.name or again.changes(trial, baseline):
+            continue
+        with contextlib.suppress(UserError):  # what it was cannot be composed any more
+            if again.configuration(baseline.name, asked["overrides"]).identity == baseline.identity:
+                return float(trial.values[0])
+    return None

@@ -1,9 +1,9 @@
-"""The champion's model: which of its trainings is taken, and who is told."""
+"""The champion's model: which of its trainings is taken, and how it comes by its alias and loses it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import optuna
@@ -11,23 +11,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
+from sweep.engine.parent import TRACKING_URI
+from sweep.results.register import describe, register_trial
+from sweep.tracking.registry import CHAMPION, legal_name, take_back
 
-Crown = Callable[[optuna.Study, FrozenTrial, Path, str], str]
-"""Registers the model of a trial as a study's champion; takes the trial's study, the trial, the folder of its study and
-the name of the study that it is the champion of; returns what to tell the user. Raises UserError if it cannot be."""
 
-
-def crown(
-    study: optuna.Study,
-    trainings: Iterable[FrozenTrial],
-    objective: str,
-    folder: Path,
-    name: str,
-    register: Crown | None,
-) -> str:
-    """Registers the champion's model, if anything can; returns what to tell the user.
-
-    Of the trainings, the one is taken whose network is best on the validation set: the test set chooses nothing.
+def crown(study: optuna.Study, trainings: Iterable[FrozenTrial], objective: str, folder: Path, name: str) -> str:
+    """Registers the champion's model, if that can be; returns what to tell the user.
 
     Args:
         study: the study of the trainings.
@@ -35,14 +25,34 @@ def crown(
         objective: what the objective is called on the validation set.
         folder: of the study of the trainings.
         name: of the study that it is the champion of.
-        register: what registers it.
     """
+    trial = best_validated(study, trainings, objective)
+    try:
+        return describe(register_trial(study, trial, folder, legal_name(name), CHAMPION), study, trial)
+    except UserError as error:
+        return f"Its model, in {trial.user_attrs['output_dir']}, is not registered. {error}"
+
+
+def uncrown(study: optuna.Study, name: str) -> str | None:
+    """Takes the alias from an earlier champion's model; returns what to tell the user, if there was one.
+
+    Args:
+        study: the study of the trainings.
+        name: of the study that has no champion any more.
+    """
+    uri = study.user_attrs.get(TRACKING_URI)
+    if uri is None:
+        return None
+    model = legal_name(name)
+    try:
+        number = take_back(uri, model, CHAMPION)
+    except UserError as error:
+        return f"Whether {model} has a version with the alias {CHAMPION}, from before, is not known. {error}"
+    return number and f"{model} version {number} has no longer the alias {CHAMPION}, which it had from before"
+
+
+def best_validated(study: optuna.Study, trainings: Iterable[FrozenTrial], objective: str) -> FrozenTrial:
+    """The training whose network is best on the validation set: the test set chooses nothing."""
     best = f"best/{objective.rpartition('/')[2]}"
     worse = 1 if study.direction == StudyDirection.MINIMIZE else -1
-    trial = min(trainings, key=lambda each: worse * each.user_attrs["metrics"].get(best, worse * math.inf))
-    if register is None:
-        return f"Its model is the one in {trial.user_attrs['output_dir']}"
-    try:
-        return register(study, trial, folder, name)
-    except UserError as error:
-        return f"Its model is not registered. {error}"
+    return min(trainings, key=lambda each: worse * each.user_attrs["metrics"].get(best, worse * math.inf))

@@ -152,11 +152,23 @@ class Between:
         self._bases: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def compose(self, name: str, content: Content) -> Configuration:
-        """Composes a configuration from its content.
+        """Composes a configuration from its content, once: the way is looked at every second.
 
         Raises:
             UserError: if there is no such configuration, or it cannot be trained.
         """
+        key = repr(sorted(content.choices.items())), repr(sorted(content.values.items()))
+        if key not in self._known:
+            try:
+                self._known[key] = self._composed(name, content)
+            except UserError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def _composed(self, name: str, content: Content) -> Configuration:
         options = {**self._end.choices, **content.choices}
         known = self._again.config.hydra.runtime.choices
         groups = tuple(f"{'' if group in known else '+'}{group}={option}" for group, option in sorted(options.items()))
@@ -205,14 +217,10 @@ class Between:
         return found, reasons
 
     def _made(self, current: Content, made: tuple[Change, ...]) -> Configuration | UserError:
-        content = _applied(current, made)
-        key = repr(sorted(content.choices.items())), repr(sorted(content.values.items()))
-        if key not in self._known:
-            try:
-                self._known[key] = self.compose(combined(made).name, content)
-            except UserError as error:
-                self._known[key] = error
-        return self._known[key]
+        try:
+            return self.compose(combined(made).name, _applied(current, made))
+        except UserError as error:
+            return error
 
 
 def _applied(content: Content, made: Iterable[Change]) -> Content:

@@ -6,6 +6,7 @@ trained by an earlier call is not trained again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,17 +17,16 @@ from rich.console import Console
 from sweep.engine import seeds as all_seeds
 from sweep.engine.errors import UserError
 from sweep.engine.recomposed import Recomposed
+from sweep.engine.study import NOT_COMPARABLE
 from sweep.metrics import NAMES, REFINED
-from sweep.results import confirmed_shown, trainings
+from sweep.results import confirmed_shown, export, trainings
 from sweep.results.candidates import Candidate, baselines_of, best_of
-from sweep.results.champion import Crown, crown
+from sweep.results.champion import crown, uncrown
 from sweep.results.confirmed import Confirmed, conclude
+from sweep.results.origin import CONFIRMED
 from sweep.results.trainings import Say, Trainings
 
 KIND = "confirm"
-
-CONFIRMED = "confirmed"
-"""Study attribute: what was confirmed last: see `Confirmed.plain`."""
 
 _PURPOSE = 2
 """Of the seeds: see `sweep.engine.seeds.fresh_seeds`."""
@@ -35,7 +35,7 @@ _WITHOUT_NETWORK = ("test_zero_skill", "test_best_linear")
 """Facts of a trial that is the last word: the objective of what takes no network."""
 
 
-def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown | None = None) -> bool:
+def confirm(again: Recomposed, top: int, count: int, say: Say) -> bool:
     """Confirms a study's best configurations; writes down and shows what that has come to.
 
     Args:
@@ -43,7 +43,6 @@ def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown |
         top: how many of its configurations.
         count: how many seeds each is trained with.
         say: tells the user a line.
-        register: registers a champion's model.
 
     Returns:
         Whether Ctrl-C was pressed: then the same command goes on.
@@ -67,7 +66,7 @@ def confirm(again: Recomposed, top: int, count: int, say: Say, register: Crown |
     if found is not None:
         confirmed = _conclude(again, found, candidates, seeds)
         _write(again, confirmed, say)
-        _crown(again, found, confirmed, candidates, seeds, register, say)
+        _crown(again, found, confirmed, candidates, seeds, say)
     return interrupted
 
 
@@ -108,6 +107,8 @@ def _conclude(again: Recomposed, found: Trainings, candidates: Sequence[Candidat
             key.removeprefix("test_").replace("_", " "): facts[key] for key in _WITHOUT_NETWORK if key in facts
         },
         digest=facts.get("test_digest"),
+        looks=again.study.user_attrs.get(CONFIRMED, {}).get("looks", []),
+        not_comparable=again.study.user_attrs.get(NOT_COMPARABLE),
     )
 
 
@@ -122,6 +123,11 @@ def _write(again: Recomposed, confirmed: Confirmed, say: Say) -> None:
     say(f"Written to {', '.join(map(str, files))}")
     text, metrics = confirmed_shown.markdown(confirmed), _metrics(confirmed)
     trainings.publish(again, "Confirmed", text, metrics, [(file, KIND) for file in files])
+    if again.settings.export is not None:
+        with contextlib.suppress(UserError):  # the trial's output is gone: the file stays as it is
+            export.renew(
+                study, {row.trial for row in confirmed.rows if row.trial is not None}, name=again.settings.export
+            )
 
 
 def _crown(
@@ -130,21 +136,21 @@ def _crown(
     confirmed: Confirmed,
     candidates: Sequence[Candidate],
     seeds: Sequence[int],
-    register: Crown | None,
     say: Say,
 ) -> None:
-    """Registers the champion's model, if there is a champion."""
-    for candidate in candidates:
-        if candidate.name == confirmed.champion:
-            trials = [trial for seed in seeds if (trial := found.trial(candidate.configuration, seed))]
-            name, folder = again.study.study_name, again.home / KIND
-            say(crown(found.study, trials, str(again.settings.objective), folder, name, register))
+    """Registers the champion's model; without a champion, that of an earlier call is none any more."""
+    name = again.study.study_name
+    champion = next((one for one in candidates if one.name == confirmed.champion), None)
+    if champion is not None:
+        trials = [trial for seed in seeds if (trial := found.trial(champion.configuration, seed))]
+        say(crown(found.study, trials, str(again.settings.objective), again.home / KIND, name))
+        say(f"Its configuration: sweep export {name} --trial {champion.trial}")
+    elif lost := uncrown(found.study, name):
+        say(lost)
 
 
 def _metrics(confirmed: Confirmed) -> dict[str, float]:
-    """What the study's run has of the best candidate."""
-    if confirmed.best is None:
-        return {}
-    best = confirmed.rows[0].mean
+    """What the study's run has of the best candidate that is a trial of the study."""
+    best = next(row.mean for row in confirmed.rows if row.trial is not None)
     found = {"mean": best.mean, "low": best.low, "high": best.high, "champion": float(confirmed.champion is not None)}
     return {confirmed.objective: best.mean, **{f"confirmed/{name}": value for name, value in found.items()}}

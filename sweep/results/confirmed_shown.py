@@ -11,9 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from sweep.results.ablation import Row as Step
 from sweep.results.confirmed import Confirmed, Row
 from sweep.results.interval import CONFIDENCE, Estimate
 from sweep.results.leaderboard import number
+from sweep.tracking import note
 
 
 def curse(confirmed: Confirmed) -> str | None:
@@ -34,8 +36,8 @@ def sentences(confirmed: Confirmed) -> list[str]:
         named = (f"{name} {number(value)}" for name, value in confirmed.without_network.items())
         said.append(f"Without a network: {', '.join(named)}.")
     said.append(
-        f"± is half of a {CONFIDENCE:.0%} interval, which holds if scores over seeds are about normal; p is of paired "
-        "differences, corrected for their number (Holm)."
+        f"± and -/+ lead to the ends of {CONFIDENCE:.0%} intervals; that of a mean is longer on the side that scores "
+        "are skewed to. p is of paired differences, or of how many trainings diverged."
     )
     return [each for each in said if each]
 
@@ -45,17 +47,15 @@ HEADINGS = ("configuration", "seeds", "mean", "study", "gap", "worse by", "p")
 
 def cells(confirmed: Confirmed, row: Row) -> list[str]:
     """A candidate as its cells under `HEADINGS`. What it is worse by is positive, whichever way is better."""
-    lost = [f"{row.diverged} diverged"] * bool(row.diverged) + [f"{row.failed} failed"] * bool(row.failed)
-    seeds = f"{row.mean.count} ({', '.join(lost)})" if lost else str(row.mean.count)
     worse = row.difference
     return [
         row.name,
-        seeds,
+        f"{row.mean.count}{lost(row)}",
         give_or_take(row.mean),
         shown(row.score),
         shown(row.gap, signed=True),
         give_or_take(worse if confirmed.minimize else -worse, signed=True) if worse else "",
-        "" if row.corrected is None else number(row.corrected, 2),
+        "" if row.p is None else number(row.p, 2),
     ]
 
 
@@ -73,10 +73,9 @@ def table(confirmed: Confirmed, study: str) -> Table:
 
 def markdown(confirmed: Confirmed) -> str:
     """The same for a page."""
-    lines = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join('---' for _ in HEADINGS)} |"]
-    lines += [f"| {' | '.join(cells(confirmed, row))} |" for row in confirmed.rows]
     head = f"`{confirmed.objective}` of {len(confirmed.seeds)} trainings each, on the test set."
-    return "\n\n".join([head, "\n".join(lines), *sentences(confirmed)])
+    board = note.table(HEADINGS, (cells(confirmed, row) for row in confirmed.rows))
+    return "\n\n".join([head, board, *sentences(confirmed)])
 
 
 def save(confirmed: Confirmed, folder: Path) -> list[Path]:
@@ -87,13 +86,20 @@ def save(confirmed: Confirmed, folder: Path) -> list[Path]:
     as_json.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     with as_csv.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        own = ("name", "trial", "count", "diverged", "failed", "mean", "low", "high", "score", "gap", "corrected")
-        versus = ("mean", "low", "high", "p")
+        own = ("name", "trial", "count", "diverged", "failed", "mean", "low", "high", "score", "gap", "p")
+        versus = ("mean", "low", "high")
         writer.writerow([*own, *(f"difference_{key}" for key in versus), *(f"seed_{s}" for s in plain["seeds"])])
         for row in plain["candidates"]:
             difference = row["difference"] or {}
             writer.writerow([*(row[key] for key in own), *(difference.get(key) for key in versus), *row["values"]])
     return [as_json, as_csv]
+
+
+def lost(row: Row | Step) -> str:
+    """How many trainings came to nothing, in parentheses; nothing if none did."""
+    counts = {"diverged": row.diverged, "failed": row.failed}
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f" ({said})" if said else ""
 
 
 def shown(value: float | None, signed: bool = False) -> str:
@@ -104,6 +110,8 @@ def shown(value: float | None, signed: bool = False) -> str:
 
 
 def give_or_take(found: Estimate, signed: bool = False) -> str:
-    """A mean with half of its interval in a table; nothing if there is none."""
-    half = "" if math.isnan(found.low) else f" ± {number((found.high - found.low) / 2, 2)}"
-    return shown(found.mean, signed) + half
+    """A mean in a table, with how far the ends of its interval are from it, as one number if they are equally far."""
+    if math.isnan(found.low):
+        return shown(found.mean, signed)
+    down, up = number(found.mean - found.low, 2), number(found.high - found.mean, 2)
+    return shown(found.mean, signed) + (f" ± {up}" if up == down else f" -{down}/+{up}")

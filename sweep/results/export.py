@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from sweep.engine.errors import UserError
-from sweep.engine.identity import NAME
+from sweep.engine.identity import check_name
+from sweep.engine.literals import text_of
 from sweep.engine.redact import HIDDEN
 from sweep.engine.study import REPEAT_OF
 from sweep.paths import checkout
@@ -80,9 +81,37 @@ def export_front(study: optuna.Study, destination: Path | None = None, name: str
     return paths
 
 
+def renew(
+    study: optuna.Study, trials: Container[int], destination: Path | None = None, name: str | None = None
+) -> Path | None:
+    """Writes an exported file anew if there is one, and it is of one of these trials; returns the path if so.
+
+    So it has what was found out of the trial since.
+
+    Args:
+        study: the study.
+        trials: numbers of trials.
+        destination: as in `export`.
+        name: as in `export`.
+
+    Raises:
+        UserError: if the trial's output is gone.
+    """
+    path = (destination or default_destination()).absolute() / "experiment" / f"{name or study.study_name}.yaml"
+    if not path.exists() or study_of(path) != study.study_name:
+        return None
+    found = re.search(r"^# Trial: (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None or int(found[1]) not in trials:
+        return None
+    _write(study, {path: choose(study, trial=int(found[1]))})
+    return path
+
+
 def command(path: Path) -> str:
     """The command that trains an exported configuration."""
-    return " ".join(["sweep", "run", *_where(path), f"+experiment={shlex.quote(path.stem)}"])
+    word = f"+experiment={text_of(path.stem)}"
+    # What Hydra would read as another value is in single quotes: the shell's are double, and there is nothing inside.
+    return " ".join(["sweep", "run", *_where(path), f'"{word}"' if "'" in word else word])
 
 
 def describe(*paths: Path) -> str:
@@ -109,8 +138,7 @@ def _where(path: Path) -> list[str]:
 
 def _path(study: optuna.Study, destination: Path | None, name: str) -> Path:
     """The file of an experiment that this study may write."""
-    if not NAME.fullmatch(name):
-        raise UserError("--name", repr(name), "letters, digits and any of _.+=@-, beginning with a letter or digit")
+    check_name("--name", name)
     path = (destination or default_destination()).absolute() / "experiment" / f"{name}.yaml"
     if path.exists() and study_of(path) != study.study_name:
         other = study_of(path)

@@ -17,7 +17,7 @@ from sweep.results.front import objective_names
 from sweep.results.leaderboard import number
 
 CONFIRMED = "confirmed"
-"""Study attribute: what `sweep confirm` has found."""
+"""Study attribute: what `sweep confirm` has found last: see `sweep.results.confirmed.Confirmed.plain`."""
 
 
 def header(study: optuna.Study, trial: FrozenTrial, run_id: str | None, command: str) -> str:
@@ -55,7 +55,7 @@ def _lines(study: optuna.Study, trial: FrozenTrial, run_id: str | None) -> Itera
     names = objective_names(study)
     for name, value in zip(names, trial.values or ["none"] * len(names), strict=True):
         yield f"Objective: {name} = {value!r}" if trial.values else f"Objective: {name} = {value}"
-    yield from _confirmed(study, trial.number, names[0])
+    yield from _confirmed(study, trial.number)
     for name, value in sorted(trial.constraints.items()):
         yield f"Constraint: {name} = {number(value, 6)}"
     for name, value in sorted(attributes.get("metrics", {}).items()):
@@ -69,7 +69,7 @@ def _lines(study: optuna.Study, trial: FrozenTrial, run_id: str | None) -> Itera
     yield f"Exported: {date.today().isoformat()}"
 
 
-def _confirmed(study: optuna.Study, trial: int, name: str) -> Iterator[str]:
+def _confirmed(study: optuna.Study, trial: int) -> Iterator[str]:
     """What `sweep confirm` has found of a trial."""
     known: Mapping[str, Any] = study.user_attrs.get(CONFIRMED) or {}
     for one in known.get("candidates", []):
@@ -78,5 +78,5 @@ def _confirmed(study: optuna.Study, trial: int, name: str) -> Iterator[str]:
         low, high, share = one.get("low"), one.get("high"), known.get("confidence", 0.95)
         interval = "" if low is None or high is None else f", {share:.0%} interval {low:.6g} to {high:.6g}"
         champion = "; the champion" if known.get("champion") == one.get("name") else ""
-        seeds = len(known.get("seeds", []))
-        yield f"Confirmed: {name} = {one['mean']:.6g}{interval}, on the test set with {seeds} new seeds{champion}"
+        found = f"{known['objective']} = {one['mean']:.6g}{interval}"
+        yield f"Confirmed: {found}, on the test set with {one['count']} new seeds{champion}"

@@ -20,7 +20,7 @@ from sweep.results.leaderboard import number
 from sweep.results.models import log_each, study_models
 from sweep.tracking.logged_models import StudyModels
 from sweep.tracking.model_process import LOG, only_one
-from sweep.tracking.registry import CANDIDATE, CHAMPION, Version, legal_name, register
+from sweep.tracking.registry import CANDIDATE, Version, legal_name, register
 from sweep.tracking.store import answering, shown
 from sweep.tracking.writer import legal
 
@@ -65,15 +65,6 @@ def register_trial(
         with answering(models.uri):
             model_id = _logged(models, trial.number) or _log(models, trial, folder, lock)
         return register(models.uri, model_id, name, alias, _tags(study, trial), _description(study, trial))
-
-
-def crown(study: optuna.Study, trial: FrozenTrial, folder: Path, name: str) -> str:
-    """Registers the model of a trial as the champion of the study of this name; returns what to tell the user.
-
-    Raises:
-        UserError: as `register_trial` does.
-    """
-    return describe(register_trial(study, trial, folder, legal_name(name), CHAMPION), study, trial)
 
 
 def describe(version: Version, study: optuna.Study, trial: FrozenTrial) -> str:

@@ -64,6 +64,11 @@ class Trainings:
         """Those of these trainings that are not at their end."""
         return studies.unfinished(self.study, self.asked(wanted), self._max_retries)
 
+    def failed(self, wanted: Iterable[Training]) -> int:
+        """How many of these trainings have failed for good."""
+        last = [self._last.get((one.identity, seed)) for one, seed in wanted]
+        return sum(trial is not None and trial.state == TrialState.FAIL for trial in last)
+
     def trial(self, one: Configuration, seed: int) -> FrozenTrial | None:
         """The complete trial of a training, if there is one."""
         trial = self._last.get((one.identity, seed))
@@ -122,10 +127,16 @@ def run(
     if found is None or found.unfinished(wanted(found)):
         interrupted = again.sweeper.follow_up(again.study, work, more)
         found = there_is(again, kind)
-    assert found is not None
+    if found is None:  # it was interrupted before there was such a study
+        return None, interrupted
     if left := len(found.unfinished(wanted(found))):
         say(f"Trainings left: {left} at least. The same command goes on with them.")
         return None, interrupted
+    if failed := found.failed(wanted(found)):
+        say(
+            f"{failed} trainings failed, and are not run again. Once the cause is mended, `sweep delete {work.name}` "
+            "and the same command run all of them anew."
+        )
     return found, interrupted
 
 

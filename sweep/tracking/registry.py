@@ -73,6 +73,31 @@ def register(
         return _register(uri, model_id, name, alias, dict(tags or {}), description)
 
 
+def take_back(uri: str, name: str, alias: str) -> str | None:
+    """Takes an alias from the version of a registered model that has it; returns that version's number, if one had.
+
+    Args:
+        uri: MLflow's tracking URI.
+        name: of the registered model; there need be none.
+        alias: which is taken.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
+    with answering(uri, "an MLflow store that answers and has a model registry"):
+        return _take_back(uri, name, alias)
+
+
+def _take_back(uri: str, name: str, alias: str) -> str | None:
+    api = client(uri)
+    number = None
+    for model in api.search_registered_models(filter_string=f"name = '{name}'"):
+        number = model.aliases.get(alias)
+        if number is not None:
+            api.delete_registered_model_alias(name, alias)
+    return None if number is None else str(number)
+
+
 def _register(uri: str, model_id: str, name: str, alias: str, tags: dict[str, str], description: str) -> Version:
     from mlflow.exceptions import MlflowException
 
