@@ -110,6 +110,8 @@ def test_provenance_is_left_in_a_folder(tmp_path: Path, repository: Path) -> Non
     assert '"slots": 2' in text
     assert '"changed": true' in text
     git(repository, "checkout", ".")
-    files, _ = write_provenance(folder, [repository])
-    assert [file.name for file in folder.iterdir()] == ["environment.json"] == [file.name for file in files]
-    assert write_provenance(folder, [tmp_path])[1] == {}
+    for place in (repository, tmp_path):  # the second is no checkout
+        again, tags = write_provenance(folder, [place])
+        assert again == files, "also the patch, which takes the place of the one before"
+        assert files[1].read_text() == ""
+        assert bool(tags) == (place == repository)

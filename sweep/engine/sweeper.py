@@ -155,27 +155,24 @@ class StudySweeper:
         space = self._space(arguments)
         asked = roles.read(self._settings, space, self._config, self._context.config_loader)
         candidates = works(self._name, self._folder, space, self._settings, self._config)
-        with _told(), contextlib.ExitStack() as while_it_runs:
+        # Left last is what was entered first: an error of the leaving supervisor closes the study's run, too.
+        with _told(), contextlib.ExitStack() as at_last, contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
             running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
             running.study.set_user_attr(COMMAND, command(self._config))
             page = open_page(store, running.study, work)
-            story = None
-            if page is not None:
-                story = Story(running.study, page, self._command, self._config, work.home)
+            models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
+            story = Story(running.study, page, self._command, self._config, work.home) if page else None
+            at_last.enter_context(_closed(running, story, models))
+            if page is not None and story is not None:
                 self._tags = story.begin()
                 running.supervisor.looks += [Curves(running.study, page).update, story.update]
-            models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
             try:
                 self._run_baselines(work, running, page)
                 self._run(work, running, page.run if page else None, models)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
                 models.stop()
-            except Exception:
-                models.stop()
-                summary.close_run(running.study, story, "failed")
-                raise
         supervisor, settings = running.supervisor, work.settings
         try:
             summary.close(
@@ -325,6 +322,20 @@ def _finish(models: ModelLogger) -> None:
     except KeyboardInterrupt:
         models.stop()
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _closed(running: Running, story: Story | None, models: ModelLogger) -> Iterator[None]:
+    """Closes a study's run in MLflow after an error, unless it is another sweeper's by now."""
+    try:
+        yield
+    except Exception:
+        models.stop()
+        if not running.supervisor.taken_over:
+            summary.close_run(running.study, story, "failed")
+        elif story is not None:
+            summary.close_page(running.study, story.page)
+        raise
 
 
 @contextlib.contextmanager

@@ -15,7 +15,9 @@ PATCH = "changes.patch"
 
 
 def write_provenance(folder: Path, sources: Iterable[str | Path], **beside: Any) -> tuple[list[Path], dict[str, str]]:
-    """Writes `environment.json`, and `changes.patch` if tracked files of the source have changed since its commit.
+    """Writes `environment.json`, and `changes.patch`: how tracked files of the source differ from its commit.
+
+    Without a difference, or a checkout, the patch is empty: a run that had another keeps none but this.
 
     Args:
         folder: where to; it is made if it is not there.
@@ -27,11 +29,8 @@ def write_provenance(folder: Path, sources: Iterable[str | Path], **beside: Any)
     """
     found: Source | None = next(filter(None, map(source, dict.fromkeys(map(str, sources)))), None)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / ENVIRONMENT]
+    files = [folder / ENVIRONMENT, folder / PATCH]
     told: Mapping[str, Any] = {**environment(), **beside, "git": found.plain() if found else None}
     files[0].write_text(redact(as_text(told)), encoding="utf-8")
-    (folder / PATCH).unlink(missing_ok=True)
-    if found and found.patch:
-        files.append(folder / PATCH)
-        files[1].write_text(redact(found.patch), encoding="utf-8")
+    files[1].write_text(redact(found.patch) if found else "", encoding="utf-8")
     return files, found.tags() if found else {}
