@@ -12,6 +12,7 @@ from sweep.engine.identity import IDENTITY
 from sweep.results import story as stories
 from sweep.results.story import Story
 from sweep.tracking.runs import study_run
+from sweep.tracking.source import Source
 from sweep.tracking.store import client
 
 CONFIG = {
@@ -39,13 +40,14 @@ def test_a_studys_page_is_told_at_its_begin_now_and_then_and_at_its_end(
         assert page._tracker.flush()
         return client(store.uri).get_run(page.run.run_id)
 
-    tags = story.begin()
+    story.begin(Source("abc", "trunk", "a patch", ()))
     begun = run()
-    assert tags.items() <= begun.data.tags.items()
+    assert begun.data.tags["mlflow.source.git.commit"] == "abc"
     assert begun.data.tags["sweep.state"] == "running"
     assert begun.data.tags["mlflow.note.content"].startswith("Which rate?\n\n**0 of 0 trials are done**")
     told = json.loads((tmp_path / "about/environment.json").read_text())
     assert told["slots"] == 2
+    assert told["git"]["changed"] is True
     assert (tmp_path / "about/overrides.yaml").read_text() == "- rate=interval(0.1,1)\n"
     assert "hydra" not in (tmp_path / "about/config.yaml").read_text()
 
@@ -74,7 +76,7 @@ def test_another_applications_key_study_may_be_anything(
 ) -> None:
     page = study_run(open_experiment("story"), "planted", "id-other", {}).page(tmp_path)
     story = Story(study, page, Command.this(), OmegaConf.create({**CONFIG, "study": described}), tmp_path)
-    story.begin()
+    story.begin(None)
     assert page._tracker.flush()
     note = client(page.run.store.uri).get_run(page.run.run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**0 of 0 trials are done**")

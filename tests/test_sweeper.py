@@ -378,7 +378,7 @@ def test_cores_are_shared_out() -> None:
 BREAKS = """
 from threading import current_thread
 
-name = lambda: current_thread().name
+watching = lambda: current_thread().name == 'supervisor'
 from sweep.engine import budget
 from sweep.results.curves import Curves
 
@@ -392,7 +392,7 @@ def broken(*_):
     ("line", "states", "state"),
     [
         ("Curves.update = broken", {"COMPLETE": 6}, "finished"),
-        ("budget.hopeless = lambda study, _: name() == 'supervisor' and study.best_trials and broken()", None, "failed"),
+        ("budget.hopeless = lambda study, _: watching() and study.best_trials and broken()", None, "failed"),
     ],
 )
 def test_an_error_of_the_sweepers_own_leaves_no_run_open(

@@ -23,6 +23,7 @@ from sweep.tracking.provenance import write_provenance
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
+    from sweep.tracking.source import Source
 
 UPDATE_SECONDS = 15.0
 """How often the description is written anew, at most."""
@@ -60,24 +61,21 @@ class Story:
         self._about = About(_purpose(config), command.again(pinned(config, study.study_name)), command.folder)
         self._said, self._when = "", -math.inf
 
-    def begin(self) -> Mapping[str, str]:
-        """Writes what is known from the start: configuration, environment, source.
-
-        Returns:
-            The tags by which MLflow knows the source.
-        """
+    def begin(self, source: Source | None) -> None:
+        """Writes what is known from the start: configuration, environment, and the source that trials are run from."""
         sweeper = self._config.hydra.sweeper
         cores = share_out(sorted(os.sched_getaffinity(0)), sweeper.n_jobs)
-        files, tags = write_provenance(
-            self._folder, self._command.sources, slots=sweeper.n_jobs, threads_per_slot=[len(own) for own in cores]
+        files = write_provenance(
+            self._folder, source, slots=sweeper.n_jobs, threads_per_slot=[len(own) for own in cores]
         )
-        self.page.tags({**tags, STATE: "running", "sweep.version": metadata.version("sweep")})
+        self.page.tags(
+            {**(source.tags() if source else {}), STATE: "running", "sweep.version": metadata.version("sweep")}
+        )
         for file in files:
             self.page.attach(file, "environment")
         for file in self._write_config():
             self.page.attach(file, "config")
         self._describe()
-        return tags
 
     def update(self) -> None:
         """Writes the description, if there is something new to say and the last time is a while ago."""
