@@ -16,9 +16,8 @@ from typing import Any
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.engine.redact import redacted
+from sweep.engine.redact import redact, redacted
 from sweep.paths import ROOT_VARIABLE, checkout
-from sweep.tracking.store import shown
 
 COMMAND = "command"
 """Study attribute: what the sweeper that ran it last was started with, as `Command.known` takes it."""
@@ -129,7 +128,7 @@ def _shown(words: Iterable[str]) -> str:
         if lines[-1] and len(lines[-1]) + len(word) > _LINE:
             lines.append(" ")
         lines[-1] += f" {word}" if lines[-1] else word
-    return shown(" \\\n".join(lines))
+    return redact(" \\\n".join(lines))
 
 
 def _program() -> Sequence[str]:
