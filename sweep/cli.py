@@ -81,9 +81,10 @@ def task(config: DictConfig) -> float:
     from sweep.results.expectation import Heard, as_expected
     from sweep.tracking.run_model import RunModel
     from sweep.tracking.runs import single_run
+    from sweep.tracking.source import source_of
 
-    model = RunModel(config)
-    with single_run(config) as tracked, running(Trial(send=(heard := Heard(model.listen(tracked.send))))):
+    model, source = RunModel(config), source_of(task)
+    with single_run(config, source) as tracked, running(Trial(send=(heard := Heard(model.listen(tracked.send))))):
         tracked.value = train(config)
     if math.isfinite(tracked.value):
         click.echo(f"{config.objective.metric} = {tracked.value:.6f}, the objective, at its best validation")
@@ -91,7 +92,8 @@ def task(config: DictConfig) -> float:
     else:
         click.echo("The training diverged: its loss is not finite. Try a smaller optimizer.learning_rate.", err=True)
     if config.expects is not None:
-        click.echo(as_expected(config, tracked.value, heard.facts.get("evaluation_digest"), task))
+        commit = source.state if source else None
+        click.echo(as_expected(config, tracked.value, heard.facts.get("evaluation_digest"), commit))
     return tracked.value
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import optuna
@@ -17,11 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep import preflight
 from sweep.engine.baselines import below
+from sweep.engine.command import COMMAND, Command
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.overrides import written
 from sweep.engine.parent import TRACKING_URI
-from sweep.engine.recomposed import COMMAND, Recomposed
+from sweep.engine.recomposed import Recomposed
 from sweep.engine.space import SearchSpace
 from sweep.engine.sweeper import StudySweeper
 from sweep.paths import Paths
@@ -36,9 +37,6 @@ HOW = tuple(
     )
 )
 """The sweeper's keys that say how trainings are run, and not what is trained, judged or compared."""
-
-OWN = "sweep run"
-"""What `sweep run` calls itself."""
 
 
 @contextmanager
@@ -55,8 +53,8 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
         UserError: if this is no study of `sweep run`, it runs, or its command cannot be composed any more.
     """
     study = entry.load()
-    said = study.user_attrs.get(COMMAND)
-    if entry.is_sibling or said is None or said["argv"][0] != OWN:
+    said = Command.known(study.user_attrs[COMMAND]) if COMMAND in study.user_attrs else None
+    if entry.is_sibling or said is None or not said.is_own:
         raise UserError("STUDY", repr(entry.name), "a study of `sweep run`, and none of those beside it")
     for line in overrides:
         key = line.lstrip("+~").partition("=")[0]
@@ -65,31 +63,22 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
             raise UserError("OVERRIDES", repr(line), allowed)
     check_idle(study)
     version.setbase(preflight.VERSION_BASE)
-    with _argv(said["argv"]), preflight.hydra_of(said["config_path"], said["config_dir"]) as hydra:
-        lines = [*said["overrides"], *overrides, written("study.name", entry.name)]
+    options = said.options
+    folder = options.config_dir and str(Path(said.folder, options.config_dir))
+    with preflight.hydra_of(options.config_path, folder) as hydra:
+        name = options.config_name or preflight.CONFIG_NAME
+        lines = [*options.overrides, *overrides, written("study.name", entry.name)]
         try:
-            config = hydra.compose_config(
-                said["config_name"], lines, run_mode=RunMode.MULTIRUN, with_log_configuration=True
-            )
+            config = hydra.compose_config(name, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, None) from error
         settings = _settings(config, study, entry.url)
         arguments = list(config.hydra.overrides.task)
         space = SearchSpace.read(arguments, settings, config, hydra.config_loader)
         sweeper = StudySweeper(cast("dict[str, Any]", settings))
-        sweeper.setup(HydraContext(hydra.config_loader, Callbacks(config)), task, config)
+        sweeper.setup(HydraContext(hydra.config_loader, Callbacks(config)), task, config, said)
         home = entry.home or paths.study(entry.name)
         yield Recomposed(study, home, config, settings, space.fixed, hydra.config_loader, sweeper)
-
-
-@contextmanager
-def _argv(argv: Sequence[str]) -> Iterator[None]:
-    """Lets what reads the command that this process was started with read the study's: its trials are run as those."""
-    before, sys.argv = sys.argv, list(argv)
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 def _settings(config: DictConfig, study: optuna.Study, url: str | None) -> DictConfig:

@@ -8,8 +8,9 @@ import optuna
 from optuna.trial import create_trial
 
 from sweep.cli import task
+from sweep.engine.command import COMMAND, Command
 from sweep.engine.identity import Identity, create_or_resume
-from sweep.engine.recomposed import COMMAND, Recomposed
+from sweep.engine.recomposed import Recomposed
 from sweep.engine.storage import open_storage
 from sweep.paths import Paths
 from sweep.recompose import recomposed
@@ -24,6 +25,8 @@ def study_of(
     *trials: tuple[float, Sequence[str]],
     fixed: Sequence[str] = (),
     directions: Sequence[optuna.study.StudyDirection] = (optuna.study.StudyDirection.MINIMIZE,),
+    program: Sequence[str] = ("sweep", "run"),
+    options: Sequence[str] = ("-m",),
 ) -> Iterator[Recomposed]:
     """A study with these complete trials: value and overrides of each; one with the overrides `BEST` unless given."""
     paths = Paths(root)
@@ -31,8 +34,8 @@ def study_of(
     study = create_or_resume(open_storage(None, paths.study("s")), "s", Identity({}, {}, {}, names), 3)  # type: ignore[arg-type]
     study.set_user_attr("objective", "val/log10_rel_error")
     overrides = ["tracking=none", "evaluation.size=100", *fixed]
-    said = {"config_name": "config", "config_path": "pkg://conf", "config_dir": None, "argv": ["sweep run"]}
-    study.set_user_attr(COMMAND, {"overrides": [*overrides, "model.depth=range(1,9)"], **said})
+    arguments = (*options, *overrides, "model.depth=range(1,9)")
+    study.set_user_attr(COMMAND, Command(tuple(program), arguments, str(root)).plain())
     for number, (value, own) in enumerate(trials or [(-1.0, BEST)]):
         lines = [*overrides, *own, f"seed={number + 5}", "train.threads=1"]
         about = {"overrides": lines, "output_dir": str(root / "gone" / str(number)), "seed": number + 5}

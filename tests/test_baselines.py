@@ -18,6 +18,7 @@ from sweep.engine.configurations import Configurations
 from sweep.engine.errors import UserError
 from sweep.engine.settings import Settings
 from sweep.engine.storage import open_storage
+from sweep.results.snapshot import snapshot
 
 THREE = ("x=interval(-2,2)", "n=range(1,4)", "hydra.sweeper.n_trials=3", "hydra/sweeper/pruner=none")
 TWO = "+hydra.sweeper.baselines={tenth:['x=0.1'],large:['x=0','n=50']}"
@@ -121,6 +122,8 @@ def test_ctrl_c_twice_during_the_baselines_is_an_interruption_and_no_failure(app
 def test_ctrl_c_during_the_baselines_stops_before_the_study(application: Application) -> None:
     process = application.start(*THREE, *SLOW)
     application.until(lambda _: _running(application) == 2)
+    seen = snapshot(application.study)
+    assert (seen.done, seen.n_trials, seen.slots, seen.baselines) == (0, 3, 2, (0, 3)), "what is to come is known"
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output

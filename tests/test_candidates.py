@@ -14,7 +14,7 @@ from sweep.cli import task
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
 from sweep.engine.lease import Lease
-from sweep.engine.recomposed import COMMAND, Recomposed, command
+from sweep.engine.recomposed import Recomposed
 from sweep.engine.storage import open_storage
 from sweep.engine.study import CONFIGURATION, NOT_COMPARABLE
 from sweep.engine.supervisor import SWEEPER
@@ -175,17 +175,23 @@ def test_a_study_that_runs_is_left_alone(tmp_path: Path) -> None:
         pass
 
 
-def test_what_the_command_said_is_kept_without_passwords(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql://me:secret@host/db"
-    with study_of(Path(compose().paths.root)) as again:
-        monkeypatch.setattr("sys.argv", ["sweep run", "-m", f"storage.url={url}"])
-        config = again.config.copy()
-        config.hydra.overrides.task = [f"storage.url='{url}'", "model.depth=range(1,9)"]
-        said = command(config)
-        assert (said["config_name"], said["config_path"]) == ("config", "pkg://conf")
-        assert said["overrides"][-2:] == ["storage.url='postgresql://***@host/db'", "model.depth=range(1,9)"]
-        assert said["argv"] == ["sweep run", "-m", "storage.url=postgresql://***@host/db"]
-        assert again.study.user_attrs[COMMAND]["argv"] == ["sweep run"]
+def test_its_command_is_composed_where_it_was_typed_and_its_trials_are_run_by_it(tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/wide.yaml").write_text("# @package _global_\nmodel:\n  width: 96\n")
+    options = ("-m", "--config-dir", "mine")
+    with study_of(
+        tmp_path, fixed=["+experiment=wide"], program=["sweep", "--root", "r", "run"], options=options
+    ) as again:
+        assert again.config.model.width == 96
+        assert again.sweeper._command.single(["seed=1"]) == "sweep --root r run --config-dir mine seed=1"
+
+
+def test_a_study_of_another_application_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="STUDY: got 's', allowed is a study of `sweep run`"),
+        study_of(tmp_path, program=["python", "fit.py"]),
+    ):
+        pass
 
 
 def training(number: int, best: float) -> FrozenTrial:

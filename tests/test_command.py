@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,10 +55,12 @@ def test_our_own_command_says_where_its_stores_are_unless_they_are_in_the_checko
     monkeypatch.setenv("SWEEP_ROOT", str(checkout()))
     command = typed("sweep run", "-m", "study=quickstart")
     assert command.again() == "sweep run -m study=quickstart"
-    assert command.sources == (str(checkout()),)
+    assert command.confirm("wide") == "sweep confirm wide"
     monkeypatch.setenv("SWEEP_ROOT", "/else where")
     command = typed("sweep run", "-m", "study=quickstart")
     assert command.again() == "sweep --root '/else where' run -m study=quickstart"
+    assert command.confirm("wide") == "sweep --root '/else where' confirm wide"
+    assert Command.known(json.loads(json.dumps(command.plain()))) == command
     assert command.trial("quickstart", 3, ["seed=1"]) == [
         "sweep --root '/else where' run seed=1",
         "sweep --root '/else where' export quickstart --trial 3 --name quickstart-3 && "
@@ -78,6 +81,7 @@ def test_a_long_command_goes_over_several_lines_which_a_shell_takes_as_one(typed
 def test_passwords_are_not_shown(typed) -> None:
     command = typed("fit.py", "-m", "hydra.sweeper.storage=postgresql://me:secret@host/db")
     assert "secret" not in command.again()
+    assert "secret" not in str(command.plain())
     assert "secret" not in command.single(["url=http://me:secret@host"])
 
 

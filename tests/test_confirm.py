@@ -188,6 +188,12 @@ def test_the_result_is_with_the_study_in_its_folder_and_on_its_page(job: Job, co
     assert {run.info.status for run in children} <= {"FINISHED", "KILLED"}
     finished = [run for run in children if run.info.status == "FINISHED"]
     assert {run.data.tags["sweep.configuration"] for run in finished} == {"trial 0", "trial 1", "plain"}
+    commits = {run.data.tags.get("mlflow.source.git.commit") for run in [parent, *finished]}
+    assert len(commits) == 1
+    assert None not in commits
+    note = finished[0].data.tags["mlflow.note.content"]
+    assert f"It is trained and judged by:\n\n```\nsweep --root {job.root} confirm c\n```" in note
+    assert "sweep run" not in note, "which is not judged on the test set"
     assert all("test/log10_rel_error" in run.data.metrics for run in finished)
 
 

@@ -1,10 +1,15 @@
+import io
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
+from rich.console import Console
 
 from sweep.engine.identity import IDENTITY
 from sweep.results.description import LONGEST, About, describe
+from sweep.results.progress import render
+from sweep.results.snapshot import snapshot
 
 ABOUT = About("**Which** rate?", "python fit.py -m 'rate=interval(0.1,1)'", "/home/me_too/fits")
 SPACE = {"model.depth": "range(1,5)", "rate": "tag(log,interval(0.1,1))"}
@@ -48,6 +53,25 @@ def test_a_study_that_has_just_begun_has_no_leaderboard(study: optuna.Study) -> 
     assert text.startswith("**0 of 20 trials are done** (2 waiting).")
     assert "Leaderboard" not in text
     assert "Best" not in text
+
+
+def test_it_says_how_far_the_baselines_are_which_come_first(study: optuna.Study) -> None:
+    study.set_user_attr("n_trials", 20)
+    theirs = optuna.create_study(study_name="planted.baselines", storage=study._storage)
+    assert "Baselines" not in describe(study, ABOUT), "none is asked for yet"
+    assert snapshot(study).baselines is None
+    for state in (TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING, TrialState.FAIL):
+        theirs.add_trial(create_trial(state=state, value=1.0 if state == TrialState.COMPLETE else None))
+    theirs.add_trial(create_trial(state=TrialState.WAITING, user_attrs={"retry_of": 3}))
+    theirs.set_user_attr("wanted", [1, 2, 3])
+    text = describe(study, ABOUT)
+    assert "**0 of 20 trials are done** (no trials)." in text
+    assert "Baselines: 1 of 3 are done." in text
+    seen = snapshot(study)
+    assert seen.to_json()["baselines"] == [1, 3]
+    console = Console(width=100, file=io.StringIO())
+    console.print(render(seen))
+    assert "baselines: 1 of 3" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_what_is_fixed_is_cut_before_anything_else(study: optuna.Study) -> None:

@@ -81,13 +81,13 @@ def test_facts_are_heard_and_handed_on() -> None:
 
 
 def test_what_this_process_runs_with() -> None:
-    mine = made_with(said)
+    mine = made_with("abc with changes")
+    assert mine["commit"] == "abc with changes"
     assert {"python", "sweep", "tensorflow", "numpy"} <= set(mine)
     import optuna
 
     assert mine["optuna"] == optuna.__version__
-    assert "commit" not in made_with(pytest.raises), "the checkout around an environment is not that of its packages"
-    assert "commit" not in made_with(len), "which has no file"
+    assert "commit" not in made_with(None)
     assert all(isinstance(value, str) and value for value in mine.values())
 
 

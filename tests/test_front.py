@@ -71,7 +71,8 @@ def several(tmp_path, add):
     add(study, [0.9, 10.0])
     add(study, [0.1, 10.0], constraints={"memory": 0.5})  # beats all, but is infeasible
     add(study, [0.4, 40.0], repeat_of=1)
-    add(study, [0.3, 60.0], constraints={"memory": -0.5, "time": 0.0})
+    made_with = {"commit": "abc with changes"}
+    add(study, [0.3, 60.0], constraints={"memory": -0.5, "time": 0.0}, made_with=made_with)
     return study
 
 
@@ -229,11 +230,13 @@ def test_mlflow_has_every_objective_and_constraint_and_the_results_name_its_runs
     hydra = {"sweep": {"dir": "out"}, "sweeper": {"study_name": "planted", "n_jobs": 1}, "overrides": {"task": []}}
     command = Command(("python", "fit.py"), ("-m",), str(tmp_path))
     story = Story(several, parent.page(tmp_path), command, OmegaConf.create({"hydra": hydra}), tmp_path)
-    story.begin()
+    story.begin(None)
     summary.close(several, tmp_path, story, None, 0, Supervisor())
     solution = OmegaConf.load(tmp_path / "optimization_results.yaml").solutions[0]
     run = client(store.uri).get_run(solution.mlflow_run_id)
     assert run.data.tags["sweep.trial"] == "6"
+    assert run.data.tags["mlflow.source.git.commit"] == "abc"
+    assert "value 1 = **0.3**\n\nvalue 2 = **60**" in run.data.tags["mlflow.note.content"]
     assert run.data.metrics == {"objective/1": 0.3, "objective/2": 60, "constraint/memory": -0.5, "constraint/time": 0}
     whole = client(store.uri).get_run(parent.run_id)
     assert whole.info.status == "FINISHED"

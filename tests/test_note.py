@@ -12,6 +12,11 @@ def test_it_says_what_varied_what_came_of_it_and_how_to_do_it_again() -> None:
     assert "```\nsweep run a=1\n```" in text
 
 
+def test_it_says_what_its_commands_do() -> None:
+    assert "To train it again:\n\n```\na\n```" in Note("Trial 3", again=["a"]).text()
+    assert "It is judged by:\n\n```\na\n```" in Note("Trial 3", again=["a"], does="It is judged by").text()
+
+
 @pytest.mark.parametrize(
     ("state", "words"), [("PRUNED", "was pruned: too slow"), ("FAIL", "failed: too slow"), ("RUNNING", "is running")]
 )

@@ -159,7 +159,7 @@ def test_the_studys_page_has_every_trial_in_a_table_and_the_best_in_its_descript
         trial, run = done.study.trials[int(row["number"])], done.trials[int(row["number"])]
         assert (row["state"], row["run_id"]) == (trial.state.name, run.info.run_id)
         assert float(row["params.x"]) == trial.params["x"]
-        assert row["objective"] == ("" if trial.value is None else repr(trial.value))
+        assert row["values.objective"] == ("" if trial.value is None else repr(trial.value))
     note = done.parent.data.tags["mlflow.note.content"]
     best = done.study.best_trial
     assert note.startswith("**6 of 6 trials are done**")

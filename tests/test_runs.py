@@ -282,9 +282,9 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     states = {
         0: Ended("FAIL", "orphan: its agent is gone", folder=str(tmp_path)),
         1: Ended("PRUNED", "pruned at step 1"),
-        9: Ended("COMPLETE", "", (0.5,), {"x": "3"}, {"best/rmse": 2.0}, {10: 0.7, 20: 0.5}),
+        9: Ended("COMPLETE", "", (0.5,), {"x": "3"}, {"best/rmse": 2.0}, {10: 0.7, 20: 0.5}, commit="abc"),
     }
-    done, again = reconcile(parent, states), reconcile(parent, states)
+    done, again = (reconcile(parent, states, ["val/rmse"]) for _ in range(2))
     assert (done.closed, done.made) == (2, 1)
     assert again == type(done)(done.runs, 0, 0)
     runs = runs_of(store)
@@ -293,7 +293,9 @@ def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experi
     assert runs[9].data.params == {"x": "3"}
     notes = {number: run.data.tags["mlflow.note.content"] for number, run in runs.items()}
     assert notes[0] == "**Trial 0 of study quick** failed: orphan: its agent is gone\n\nas it was"
-    assert "objective = **0.5**" in notes[9]
+    assert "val/rmse = **0.5**" in notes[9]
+    assert [run.data.tags.get("mlflow.source.git.commit") for run in runs.values()].count("abc") == 1
+    assert runs[9].data.tags["mlflow.source.git.commit"] == "abc"
     assert "| x | 3 |" in notes[9]
     assert runs[9].data.tags["mlflow.parentRunId"] == parent.run_id
     assert done.runs == {number: run.info.run_id for number, run in runs.items()}

@@ -5,7 +5,7 @@ import pytest
 
 from sweep.tracking import source as sources
 from sweep.tracking.provenance import write_provenance
-from sweep.tracking.source import source
+from sweep.tracking.source import source, source_of
 
 ME = ("-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "init.defaultBranch=trunk")
 
@@ -103,13 +103,37 @@ def test_a_patch_is_plain_whatever_git_is_configured_to_show(repository: Path) -
 def test_provenance_is_left_in_a_folder(tmp_path: Path, repository: Path) -> None:
     folder = tmp_path / "about"
     (repository / "deep/fit.py").write_text("rate = 2\n")
-    files, tags = write_provenance(folder, [tmp_path, repository], slots=2)
+    files = write_provenance(folder, source(repository), slots=2)
     assert [file.name for file in files] == ["environment.json", "changes.patch"]
-    assert tags["mlflow.source.git.commit"] == git(repository, "rev-parse", "HEAD")
     text = files[0].read_text()
     assert '"slots": 2' in text
     assert '"changed": true' in text
     git(repository, "checkout", ".")
-    files, _ = write_provenance(folder, [repository])
-    assert [file.name for file in folder.iterdir()] == ["environment.json"] == [file.name for file in files]
-    assert write_provenance(folder, [tmp_path])[1] == {}
+    for now in (source(repository), None):
+        assert write_provenance(folder, now) == files, "also the patch, which takes the place of the one before"
+        assert files[1].read_text() == ""
+
+
+def test_a_tasks_source_is_the_checkout_of_its_own_file(repository: Path) -> None:
+    path = repository / "deep/fit.py"
+    task = eval(compile("lambda: 1", str(path), "eval"))
+    found = source_of(task)
+    assert found == source(repository)
+    assert found is not None
+    assert found.state == found.commit
+    path.write_text("rate = 2\n")
+    changed = source_of(task)
+    assert changed is not None
+    assert changed.state == f"{found.commit} with changes"
+    assert source_of(pytest.raises) is None, "the checkout around an environment is not that of its packages"
+    assert source_of(len) is None, "which has no file"
+
+
+def test_a_folder_without_any_tracked_file_is_one_name(repository: Path) -> None:
+    for number in range(300):
+        (repository / "out" / str(number)).mkdir(parents=True)
+        (repository / "out" / str(number) / "console.log.txt").write_text("")
+    (repository / "deep/new.py").write_text("")
+    found = source(repository / "deep")
+    assert found is not None
+    assert found.untracked == ("deep/new.py", "out/")

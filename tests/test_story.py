@@ -12,6 +12,7 @@ from sweep.engine.identity import IDENTITY
 from sweep.results import story as stories
 from sweep.results.story import Story
 from sweep.tracking.runs import study_run
+from sweep.tracking.source import Source
 from sweep.tracking.store import client
 
 CONFIG = {
@@ -39,13 +40,14 @@ def test_a_studys_page_is_told_at_its_begin_now_and_then_and_at_its_end(
         assert page._tracker.flush()
         return client(store.uri).get_run(page.run.run_id)
 
-    tags = story.begin()
+    story.begin(Source("abc", "trunk", "a patch", ()))
     begun = run()
-    assert tags.items() <= begun.data.tags.items()
+    assert begun.data.tags["mlflow.source.git.commit"] == "abc"
     assert begun.data.tags["sweep.state"] == "running"
     assert begun.data.tags["mlflow.note.content"].startswith("Which rate?\n\n**0 of 0 trials are done**")
     told = json.loads((tmp_path / "about/environment.json").read_text())
     assert told["slots"] == 2
+    assert told["git"]["changed"] is True
     assert (tmp_path / "about/overrides.yaml").read_text() == "- rate=interval(0.1,1)\n"
     assert "hydra" not in (tmp_path / "about/config.yaml").read_text()
 
@@ -57,13 +59,25 @@ def test_a_studys_page_is_told_at_its_begin_now_and_then_and_at_its_end(
     assert "**1 of 1 trials are done**" in run().data.tags["mlflow.note.content"]
 
     study.tell(study.ask(), state=TrialState.FAIL)
-    story.end("stopped", {0: "abc"})
-    study.ask()
-    story.update()  # by whoever still looks after the study
+    story.end({0: "abc"})
+    stories.end_page(page, "stopped")
     ended = run()
     assert "**2 of 2 trials are done** (1 complete, 1 fail)" in ended.data.tags["mlflow.note.content"]
     assert (ended.info.status, ended.data.tags["sweep.state"]) == ("KILLED", "stopped")
     assert ",abc," in (tmp_path / "about/leaderboard.csv").read_text()
     everything = [*ended.data.tags.values(), *(path.read_text() for path in tmp_path.glob("about/*"))]
     assert not [text for text in everything if "secret" in text]
+    assert page.close() == 0
+
+
+@pytest.mark.parametrize("described", [["a", "b"], "a name", {"description": "${nowhere}"}, {"description": [1]}])
+def test_another_applications_key_study_may_be_anything(
+    open_experiment, study: optuna.Study, tmp_path: Path, described: object
+) -> None:
+    page = study_run(open_experiment("story"), "planted", "id-other", {}).page(tmp_path)
+    story = Story(study, page, Command.this(), OmegaConf.create({**CONFIG, "study": described}), tmp_path)
+    story.begin(None)
+    assert page._tracker.flush()
+    note = client(page.run.store.uri).get_run(page.run.run_id).data.tags["mlflow.note.content"]
+    assert note.startswith("**0 of 0 trials are done**")
     assert page.close() == 0

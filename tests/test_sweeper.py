@@ -387,3 +387,42 @@ def test_cores_are_shared_out() -> None:
     assert share_out([0, 1], 2) == [{0}, {1}]
     assert share_out([0, 1, 2, 3, 4], 2) == [{0, 1}, {2, 3}]
     assert share_out([0], 3) == [{0}, {0}, {0}]
+
+
+BREAKS = """
+from threading import current_thread
+
+watching = lambda: current_thread().name == 'supervisor'
+from sweep.engine import budget
+from sweep.results.curves import Curves
+
+def broken(*_):
+    raise ValueError("defect")
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "states", "state"),
+    [
+        ("Curves.update = broken", {"COMPLETE": 6}, "finished"),
+        ("budget.hopeless = lambda study, _: watching() and study.best_trials and broken()", None, "failed"),
+    ],
+)
+def test_an_error_of_the_sweepers_own_leaves_no_run_open(
+    application: Application, line: str, states: dict[str, int] | None, state: str
+) -> None:
+    """One in what shows the study costs it nothing else; one in what looks after it ends it."""
+    from mlflow import MlflowClient
+
+    (application.folder / "application.py").write_text(PROGRAM.replace("if __name__", f"{BREAKS}{line}\nif __name__"))
+    tracked = "hydra.sweeper.tracking.uri=sqlite:///mlflow.db"
+    output = application.run(*SIX, "seconds=1", tracked, status=0 if state == "finished" else 1)
+    assert "defect" in output
+    assert states is None or application.states() == states
+    client = MlflowClient(f"sqlite:///{application.folder}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert "RUNNING" not in {run.info.status for run in runs}
+    (parent,) = [run for run in runs if run.data.tags["sweep.kind"] == "study"]
+    assert (parent.info.status, parent.data.tags["sweep.state"]) == (state.upper(), state)

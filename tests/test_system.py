@@ -101,6 +101,25 @@ def nvmlDeviceGetEnforcedPowerLimit(gpu): return 700_000
 LOOK = "import os; from sweep.tracking.system import Usage; print(Usage(os.getpid()).look()['values'])"
 
 
+def test_what_a_machine_does_not_tell_is_left_out_and_said_once(monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
+    def lost() -> dict[str, float]:
+        raise OSError("GPU is lost")
+
+    monkeypatch.setattr(system, "_said", set())
+    monkeypatch.setattr(system, "_gpus", lost)
+    monkeypatch.setattr(system.psutil, "net_io_counters", lambda: None)  # as in a container without a network
+    monkeypatch.setattr(system.psutil, "virtual_memory", lost)
+    events: list[dict[str, object]] = []
+    with watched(os.getpid(), lambda _, payload: events.append(payload)):
+        usage = Usage(os.getpid())
+        first = usage.look()
+    for seen in (first, events[-1]):
+        assert "system/cpu_utilization_percentage" in names(seen)
+        assert "system/disk_usage_percentage" in names(seen)
+        assert not [name for name in names(seen) if "network" in name or "system_memory" in name]
+    assert [record.args and record.args[0] for record in caplog.records] == ["memory", "GPU"]
+
+
 @pytest.mark.parametrize("init", ["pass", "raise NVMLError('no driver')"])
 def test_a_gpu_is_seen_if_there_is_one(tmp_path, init: str) -> None:
     (tmp_path / "pynvml.py").write_text(PYNVML.replace("nvmlInit(): pass", f"nvmlInit(): {init}"))

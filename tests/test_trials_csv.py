@@ -40,8 +40,12 @@ def test_every_trial_is_a_row_the_best_first(study: optuna.Study) -> None:
     best, _, failed, waiting = rows
     assert (best["run_id"], best["seed"], best["params.act"]) == ("abc", "7", "a,b")
     assert float(best["params.rate"]) == 0.1 + 0.2, "as exact as it was"
-    assert (float(best["val/rmse"]), float(best["metrics.val/rmse"])) == (1.0, 2 * (0.1 + 0.2))
-    assert (failed["reason"], failed["val/rmse"], failed["retry_of"]) == ("exception: ValueError: a,\nb", "", "0")
+    assert (float(best["values.val/rmse"]), float(best["metrics.val/rmse"])) == (1.0, 2 * (0.1 + 0.2))
+    assert (failed["reason"], failed["values.val/rmse"], failed["retry_of"]) == (
+        "exception: ValueError: a,\nb",
+        "",
+        "0",
+    )
     assert math.isfinite(float(best["seconds"]))
     assert (waiting["params.rate"], waiting["seconds"]) == ("", "")
 
@@ -51,8 +55,16 @@ def test_several_objectives_are_columns_and_the_front_has_ranks() -> None:
     for values in ([1.0, 2.0], [2.0, 1.0], [3.0, 3.0]):
         study.add_trial(create_trial(values=values, params={"rate": 0.5}, distributions={"rate": SPACE["rate"]}))
     rows = read(trials_csv(study))
-    assert [(row["number"], row["rank"], row["value 1"], row["value 2"]) for row in rows] == [
+    assert [(row["number"], row["rank"], row["values.value 1"], row["values.value 2"]) for row in rows] == [
         ("0", "1", "1.0", "2.0"),
         ("1", "2", "2.0", "1.0"),
         ("2", "", "3.0", "3.0"),
     ]
+
+
+def test_an_objective_may_be_called_what_a_column_is(study: optuna.Study) -> None:
+    study.set_user_attr("objective", "seconds")
+    add(study, 90.0)
+    (row,) = read(trials_csv(study))
+    assert float(row["values.seconds"]) == 90.0
+    assert float(row["seconds"]) < 90.0

@@ -62,7 +62,7 @@ class Agent:
         seed = seeds.sampler_seed(known, index)
         sampler = build.sampler(settings.sampler, seed, plan.space, study_seed=known.user_attrs["seed"])
         self._study = studies.load_study(self._storage, plan.study, sampler, build.pruner(settings.pruner))
-        self._made_with = made_with(plan.task)
+        self._made_with = made_with(plan.commit)
         self._lease = Lease.named(self._study, agent_key)
         self._watch = Watch()
         limits = Limits(settings.trial_timeout, settings.trial_memory, settings.recycle_after, settings.recycle_memory)

@@ -7,17 +7,20 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.engine.redact import redacted
+from sweep.engine.redact import redact, redacted
 from sweep.paths import ROOT_VARIABLE, checkout
-from sweep.tracking.store import shown
+
+COMMAND = "command"
+"""Study attribute: what the sweeper that ran it last was started with, as `Command.known` takes it."""
 
 _LINE = 90
 """Characters in a line of a command, if its words allow."""
@@ -51,18 +54,24 @@ class Command:
         """The command that this process was started with."""
         return cls(tuple(_program()), tuple(redacted(sys.argv[1:])), str(Path.cwd()))
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Folders that the program's source may be in, the likelier first."""
-        if self.is_own:
-            return (str(checkout() or self.folder),)
-        script = getattr(sys.modules["__main__"], "__file__", None)
-        return (*([str(Path(script).absolute().parent)] if script else []), self.folder)
+    @classmethod
+    def known(cls, plain: Mapping[str, Any]) -> Command:
+        """A command that was kept as plain values, which are its attributes by name."""
+        return cls(tuple(plain["program"]), tuple(plain["arguments"]), plain["folder"])
+
+    def plain(self) -> dict[str, Any]:
+        """It as plain values, in which there is no password."""
+        return asdict(self)
 
     @property
     def is_own(self) -> bool:
         """Whether it is this package's own `sweep run`."""
         return self.program[0] == "sweep"
+
+    @property
+    def options(self) -> Namespace:
+        """Its arguments as Hydra reads them."""
+        return get_args_parser().parse_args(list(self.arguments))
 
     def again(self, pinned: Iterable[str] = ()) -> str:
         """The same command, with overrides that keep what would otherwise be another at another time."""
@@ -70,7 +79,7 @@ class Command:
 
     def single(self, overrides: Iterable[str]) -> str:
         """The command that runs the same program once, with these overrides instead of its own."""
-        options = vars(get_args_parser().parse_args(list(self.arguments)))
+        options = vars(self.options)
         chosen = [word for key, name in _CONFIG_OPTIONS.items() if options[key] for word in (name, options[key])]
         return _shown([*self.program, *chosen, *overrides])
 
@@ -83,6 +92,10 @@ class Command:
             words = [[*self.program[:-1], *export], [*self.program, f"+experiment={name}"]]
             commands.append(" && ".join(map(_shown, words)))
         return commands
+
+    def confirm(self, study: str) -> str:
+        """The command that confirms a study of this package's own `sweep run`."""
+        return _shown([*self.program[:-1], "confirm", study])
 
 
 def pinned(config: DictConfig, name: str) -> list[str]:
@@ -115,7 +128,7 @@ def _shown(words: Iterable[str]) -> str:
         if lines[-1] and len(lines[-1]) + len(word) > _LINE:
             lines.append(" ")
         lines[-1] += f" {word}" if lines[-1] else word
-    return shown(" \\\n".join(lines))
+    return redact(" \\\n".join(lines))
 
 
 def _program() -> Sequence[str]:

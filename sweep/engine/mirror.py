@@ -13,6 +13,7 @@ from sweep.engine.checks import directions
 from sweep.engine.outcome import Outcome, run_state
 from sweep.engine.plan import Plan
 from sweep.engine.study import CONFIGURATION, RETRY_OF
+from sweep.engine.works import split
 from sweep.tracking.note import NOTE, Note
 from sweep.tracking.params import log10_params, run_params
 from sweep.tracking.system import Usage
@@ -38,7 +39,7 @@ class Mirror:
             asked = trial.user_attrs.get(CONFIGURATION)
             tags = {**self._plan.tags, **({"sweep.configuration": asked["name"]} if asked else {})}
             self._tracker.begin(trial.number, self._name(trial), params, tags, folder)
-            self._describe(trial, self._plan.command.trial(self._plan.study, trial.number, overrides))
+            self._describe(trial, **self._again(trial, overrides))
 
     def begin_unrun(self, trial: optuna.Trial) -> None:
         """Begins the run of a trial that no process will run."""
@@ -46,7 +47,7 @@ class Mirror:
             params = {key: str(value) for key, value in trial.params.items()}
             params |= log10_params(trial.params, self._log_scaled(trial))
             self._tracker.begin(trial.number, self._name(trial), params, self._plan.tags)
-            self._describe(trial, [])
+            self._describe(trial)
 
     def watch(self, trial: optuna.Trial, pid: int) -> None:
         """Looks, from now on, at the process that runs a trial."""
@@ -81,14 +82,21 @@ class Mirror:
         if self._tracker is not None:
             self._tracker.close()
 
-    def _describe(self, trial: optuna.Trial, again: Sequence[str]) -> None:
+    def _again(self, trial: optuna.Trial, overrides: Sequence[str]) -> dict[str, Any]:
+        """What a trial's note says of doing it again: nothing but `sweep confirm` judges on the test set."""
+        study, command = self._plan.study, self._plan.command
+        if self._plan.final:
+            return {"does": "It is trained and judged by", "again": [command.confirm(split(study)[0])]}
+        return {"again": command.trial(study, trial.number, overrides)}
+
+    def _describe(self, trial: optuna.Trial, **again: Any) -> None:
         asked, retry = trial.user_attrs.get(CONFIGURATION), trial.user_attrs.get(RETRY_OF)
         title = f"Trial {trial.number} of study {self._plan.study}"
         note = Note(
             title=title if retry is None else f"{title}, another attempt at trial {retry},",
             varied=trial.params if asked is None else {CONFIGURATION: asked["name"]},
-            again=again,
             objectives=self._objectives(),
+            **again,
         )
         self._notes[trial.number] = note
         self.write(trial.number, "tags", {NOTE: note.text()})

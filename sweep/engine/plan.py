@@ -59,7 +59,8 @@ class Plan:
         settings: `hydra.sweeper`.
         parent: the study's MLflow run, or None if nothing is tracked.
         command: what the sweeper was started with.
-        tags: tags of every trial's run, such as the source's commit.
+        commit: the source's, as `sweep.tracking.source.Source.state` has it; None if that is in no checkout.
+        tags: tags of every trial's run: those by which MLflow knows the source.
         final: whether its trials are the last word on their configurations: see `sweep.engine.trial.Trial.final`.
     """
 
@@ -75,5 +76,6 @@ class Plan:
     settings: DictConfig
     parent: StudyRun | None
     command: Command
+    commit: str | None
     tags: Mapping[str, str]
     final: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,31 +21,9 @@ from sweep.engine.compose import compose
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import differences, fixed_part
-from sweep.engine.redact import redacted
 
 if TYPE_CHECKING:
     from sweep.engine.sweeper import StudySweeper
-
-COMMAND = "command"
-"""Study attribute: what the command that ran it said last: overrides, config_name, config_path, config_dir, argv."""
-
-
-def command(config: DictConfig) -> dict[str, Any]:
-    """What this command says, without passwords, as plain values.
-
-    Args:
-        config: what Hydra composed of it.
-    """
-    hydra = config.hydra
-    sources = {source.provider: source for source in hydra.runtime.config_sources}
-    main, added = sources.get("main"), sources.get("command-line")
-    return {
-        "overrides": redacted([*hydra.overrides.hydra, *hydra.overrides.task]),
-        "config_name": hydra.job.config_name,
-        "config_path": main and (f"pkg://{main.path}" if main.schema == "pkg" else main.path),
-        "config_dir": added and added.path,
-        "argv": redacted(list(sys.argv)),
-    }
 
 
 @dataclass(frozen=True)

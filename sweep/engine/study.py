@@ -63,6 +63,21 @@ def load_study(storage: BaseStorage, name: str, sampler: Any = None, pruner: Any
     return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
 
 
+def beside(study: optuna.Study, kind: str) -> optuna.Study | None:
+    """The study of this kind beside a study, as `sweep.engine.works.SIBLINGS` has them; None if it has not begun."""
+    try:
+        return load_study(study._storage, f"{study.study_name}.{kind}")
+    except KeyError:
+        return None
+
+
+def ended_of_wanted(study: optuna.Study) -> tuple[int, int]:
+    """Of a study without a budget: how many of the trials that were asked for last have ended; how many they are."""
+    wanted = study.user_attrs.get(WANTED, ())
+    last = {first_attempt(trial): trial.state for trial in study.get_trials(deepcopy=False)}
+    return sum(last[number].is_finished() for number in wanted), len(wanted)
+
+
 def first_attempt(trial: FrozenTrial) -> int:
     """The number of the trial that this one is an attempt at: its own, unless it is a retry."""
     return int(trial.user_attrs.get(RETRY_OF, trial.number))

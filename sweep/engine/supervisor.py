@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,6 +25,7 @@ from sweep.engine import study as studies
 from sweep.engine.errors import UserError
 from sweep.engine.lease import Lease, Watch, is_local
 from sweep.engine.outcome import orphaned
+from sweep.engine.storage import Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,12 @@ class Supervisor:
         settings: `hydra.sweeper`.
 
     Attributes:
-        looks: called after every look at the study, to show how it is.
+        looks: called after every look at the study, to show how it is; one that fails is logged and not called again.
         add_more: called at every look, to add what the study is to run next.
         interrupted: whether Ctrl-C was pressed.
         spent: why the study starts no further trial although some are left, if its time or patience is spent.
         hopeless: why the study was given up, if it was.
+        taken_over: whether another sweeper has the study now, which is an error that leaving the block raises.
 
     Raises:
         UserError: on entry, if another sweeper runs this study.
@@ -84,6 +86,7 @@ class Supervisor:
         self.interrupted = threading.Event()
         self.spent: str | None = None
         self.hopeless: str | None = None
+        self.taken_over = False
 
     @property
     def token(self) -> str:
@@ -155,6 +158,7 @@ class Supervisor:
                     self._study.set_user_attr(STOP, True)
                     log.warning("Stopping after the running trials; press Ctrl-C again to stop them now")
                 if self._lease.lost():
+                    self.taken_over = True
                     raise CompactHydraException("Another sweeper has taken this study over; this one stops")
                 self._lease.beat()
                 self.look_after()
@@ -181,8 +185,15 @@ class Supervisor:
             self._keep_budget()
 
     def _show(self) -> None:
-        for look in self.looks:
-            look()
+        for look in list(self.looks):
+            try:
+                look()
+            except (StorageInternalError, Unwritable):  # not what is shown has failed, but the study itself
+                raise
+            except Exception:
+                self.looks.remove(look)
+                name = self._study.study_name
+                log.exception("A part of what shows how study %s goes has failed, and is left out from now on", name)
 
     def _keep_budget(self) -> None:
         if self.spent or self.hopeless:

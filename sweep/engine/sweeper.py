@@ -8,6 +8,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from sweep.engine import baselines, build, enqueue, roles
 from sweep.engine import study as studies
 from sweep.engine.address import STORAGE, TRACKING, keep, withhold
 from sweep.engine.checks import check_settings, log_model
-from sweep.engine.command import Command
+from sweep.engine.command import COMMAND, Command
 from sweep.engine.errors import UserError
 from sweep.engine.explain import explain
 from sweep.engine.identity import ChangedError, create_or_resume
@@ -31,7 +32,6 @@ from sweep.engine.outcome import stopped
 from sweep.engine.outputs import redacted_outputs
 from sweep.engine.parent import beside, known_run, open_page, open_store
 from sweep.engine.plan import Plan
-from sweep.engine.recomposed import COMMAND, command
 from sweep.engine.redact import redact
 from sweep.engine.space import SearchSpace
 from sweep.engine.storage import only_one, open_storage, remember
@@ -44,6 +44,7 @@ from sweep.results.models import ModelLogger, model_logger
 from sweep.results.progress import Progress
 from sweep.results.reconcile import reconcile
 from sweep.results.story import Story
+from sweep.tracking.source import Source, source_of
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
@@ -97,13 +98,14 @@ class StudySweeper:
         if self._settings.tracking.uri:
             self._settings.tracking.uri = keep(self._settings.tracking.uri, TRACKING)
 
-    def setup(self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra composed."""
+    def setup(
+        self, hydra_context: HydraContext, task: TaskFunction, config: DictConfig, command: Command | None = None
+    ) -> None:
+        """Takes what Hydra composed, of this process's command unless it is another."""
         self._context, self._task, self._config = hydra_context, task, config
         change_texts(config, withhold)  # a callback may write it down
         self._folder = Path(str(config.hydra.sweep.dir)).absolute()
-        self._command = Command.this()
-        self._tags: Mapping[str, str] = {}
+        self._command = command or Command.this()
         self._name = self._settings.study_name or f"{config.hydra.job.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
     def check(self, arguments: list[str]) -> Composed:
@@ -157,27 +159,24 @@ class StudySweeper:
         space = self._space(arguments)
         asked = roles.read(self._settings, space, self._config, self._context.config_loader)
         candidates = works(self._name, self._folder, space, self._settings, self._config)
-        with _told(), contextlib.ExitStack() as while_it_runs:
+        # Left last is what was entered first: an error of the leaving supervisor closes the study's run, too.
+        with _told(), contextlib.ExitStack() as at_last, contextlib.ExitStack() as while_it_runs:
             work, running = self._begin(candidates, while_it_runs)
             running.study.set_user_attr(roles.ROLES, asked.plain() if asked else None)
-            running.study.set_user_attr(COMMAND, command(self._config))
+            running.study.set_user_attr(COMMAND, self._command.plain())
             page = open_page(store, running.study, work)
-            story = None
-            if page is not None:
-                story = Story(running.study, page, self._command, self._config, work.home)
-                self._tags = story.begin()
-                running.supervisor.looks += [Curves(running.study, page).update, story.update]
             models = model_logger(running.study, page.run if page else None, log_model(self._settings), work.home)
+            story = Story(running.study, page, self._command, self._config, work.home) if page else None
+            at_last.enter_context(_closed(running, story, models))
+            if page is not None and story is not None:
+                story.begin(self._source)
+                running.supervisor.looks += [Curves(running.study, page).update, story.update]
             try:
                 self._run_baselines(work, running, page)
                 self._run(work, running, page.run if page else None, models)
             except KeyboardInterrupt:  # Ctrl-C twice: the agents have ended their trials
                 running.supervisor.interrupted.set()
                 models.stop()
-            except Exception:
-                models.stop()
-                summary.close_run(running.study, story, "failed")
-                raise
         supervisor, settings = running.supervisor, work.settings
         try:
             summary.close(
@@ -229,6 +228,7 @@ class StudySweeper:
                     study.set_user_attr(studies.NOT_COMPARABLE, settings.not_comparable)
                 remember(work.home, settings.storage)
                 supervisor = while_it_runs.enter_context(Supervisor(study, storage, settings))
+                _say_what_is_asked(study, work)
         except ChangedError:
             if (further := next(candidates, None)) is None:
                 raise
@@ -247,8 +247,6 @@ class StudySweeper:
             supervisor.add_more = lambda: studies.top_up(study, None, configurations=more(study))
         supervisor.look_after()
         added = len(study.get_trials(deepcopy=False)) - before
-        for key, setting in {"objective": "objective", "slots": "n_jobs", studies.MAX_RETRIES: "max_retries"}.items():
-            study.set_user_attr(key, settings[setting])
         log.info("Study %s: %d trials, %d of them new", work.name, study.user_attrs[studies.N_TRIALS], added)
         if reason := study.user_attrs.get(studies.NOT_COMPARABLE):
             log.warning("Its trials are not comparable: %s", reason)
@@ -298,6 +296,11 @@ class StudySweeper:
         _finish(models)
         return other
 
+    @cached_property
+    def _source(self) -> Source | None:
+        """The source that the trials are run from."""
+        return source_of(self._task)
+
     def _space(self, arguments: list[str]) -> SearchSpace:
         arguments = list(map(withhold, arguments))
         return SearchSpace.read(arguments, self._settings, self._config, self._context.config_loader)
@@ -316,9 +319,20 @@ class StudySweeper:
             settings=work.settings,
             parent=parent,
             command=self._command,
-            tags=self._tags,
+            commit=self._source.state if self._source else None,
+            tags=self._source.tags() if self._source else {},
             final=work.final,
         )
+
+
+def _say_what_is_asked(study: optuna.Study, work: Work) -> None:
+    """Writes down what whoever looks at a study has to know before it has a trial: its baselines come first."""
+    settings = work.settings
+    asked = {"objective": settings.objective, "slots": settings.n_jobs, studies.MAX_RETRIES: settings.max_retries}
+    if work.n_trials is not None:
+        asked[studies.N_TRIALS] = work.n_trials
+    for key, value in asked.items():
+        study.set_user_attr(key, value)
 
 
 def _finish(models: ModelLogger) -> None:
@@ -328,6 +342,20 @@ def _finish(models: ModelLogger) -> None:
     except KeyboardInterrupt:
         models.stop()
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _closed(running: Running, story: Story | None, models: ModelLogger) -> Iterator[None]:
+    """Closes a study's run in MLflow after an error, unless it is another sweeper's by now."""
+    try:
+        yield
+    except Exception:
+        models.stop()
+        if not running.supervisor.taken_over:
+            summary.close_run(running.study, story, "failed")
+        elif story is not None:
+            summary.close_page(running.study, story.page)
+        raise
 
 
 @contextlib.contextmanager

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from sweep.engine.identity import IDENTITY
 from sweep.engine.names import short_names
 from sweep.engine.study import N_TRIALS
 from sweep.results.front import front, objective_names
-from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, metric_cell, number, point, ranked, states
+from sweep.results.leaderboard import (
+    BESIDE,
+    counts_line,
+    infeasible_note,
+    metric_cell,
+    metrics_of,
+    number,
+    point,
+    ranked,
+    states,
+)
+from sweep.results.snapshot import baselines
 from sweep.tracking.note import fenced, plain, table
 
 NOTES = "notes"
@@ -75,7 +85,11 @@ def _standing(study: optuna.Study) -> str:
         f"**{done} of {total} trials are done** ({counts_line(counts)}{infeasible_note(study)}). It {', '.join(aims)}."
     )
     best = ranked(study)[:1] if len(study.directions) == 1 else []
-    return line + (f" Best: **{best[0].values[0]:.6g}**, trial {best[0].number}." if best else "")
+    line += f" Best: **{best[0].values[0]:.6g}**, trial {best[0].number}." if best else ""
+    if counted := baselines(study):
+        ended, wanted = counted
+        line += f"\n\nBaselines: {ended} of {wanted} are done."
+    return line
 
 
 def _leaderboard(study: optuna.Study, top: int) -> str:
@@ -85,7 +99,7 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
     if not best:
         return ""
     params = short_names(dict.fromkeys(key for trial in best for key in point(trial)))
-    beside = {} if several else {key: name for key, name in BESIDE.items() if any(key in _metrics(t) for t in best)}
+    beside = {} if several else {key: name for key, name in BESIDE.items() if any(key in metrics_of(t) for t in best)}
     names = [name.replace("_", " ") for name in params.values()]
     headings = ["rank", "trial", *objective_names(study), *names, *beside.values(), "s"]
     rows = []
@@ -96,7 +110,7 @@ def _leaderboard(study: optuna.Study, top: int) -> str:
             *map(number, trial.values),
             *(number(point(trial).get(key, ""), 3) for key in params),
         ]
-        cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
+        cells += [metric_cell(key, metrics_of(trial).get(key)) for key in beside]
         rows.append([*cells, number(trial.duration.total_seconds(), 3) if trial.duration is not None else ""])
     return _heading("Pareto front" if several else "Leaderboard", table(headings, rows))
 
@@ -122,8 +136,3 @@ def _fixed(fixed: Mapping[str, Any], room: int) -> str:
 
 def _heading(name: str, text: str) -> str:
     return f"### {name}\n\n{text}"
-
-
-def _metrics(trial: FrozenTrial) -> Mapping[str, float]:
-    metrics: Mapping[str, float] = trial.user_attrs.get("metrics", {})
-    return metrics

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from sweep.engine.identity import flat
-from sweep.engine.made_with import CHANGED, MADE_WITH, made_with
+from sweep.engine.made_with import MADE_WITH, made_with
 from sweep.engine.trial import Send
 from sweep.results.exported import EXPECTS, NOT_CHOSEN, NOT_EXPORTED, exported_values
+from sweep.tracking.source import CHANGED
 
 LIKE = 3
 """From how many equal digits on two values are said to be like each other."""
@@ -71,19 +72,19 @@ class Heard:
         return self._send(kind, payload)
 
 
-def as_expected(config: DictConfig, value: float, evaluation: str | None, task: Callable[..., Any]) -> str:
+def as_expected(config: DictConfig, value: float, evaluation: str | None, commit: str | None) -> str:
     """Says, within a Hydra job, whether the run of an exported configuration gave what it expects; see `compared`.
 
     Args:
         config: the run's configuration.
         value: its objective.
         evaluation: names what it was judged on.
-        task: the task that ran.
+        commit: of the source that it ran from: see `sweep.tracking.source.Source.state`.
     """
     plain: Any = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
     given = [text for text in HydraConfig.get().overrides.task if _key(text) not in (*NOT_CHOSEN, *NOT_EXPORTED)]
     values = exported_values(plain)
-    return compared(plain[EXPECTS], config.objective.metric, value, values, given, evaluation, made_with(task))
+    return compared(plain[EXPECTS], config.objective.metric, value, values, given, evaluation, made_with(commit))
 
 
 def compared(

@@ -44,7 +44,7 @@ def ranked(study: optuna.Study, metric: str | None = None) -> list[FrozenTrial]:
     values = {trial.number: _value(trial, study, metric) for trial in trials}
     finite = [trial for trial in trials if math.isfinite(values[trial.number])]
     if metric is not None and trials and not finite:
-        known = sorted({name for trial in trials for name in trial.user_attrs.get("metrics", {})})
+        known = sorted({name for trial in trials for name in metrics_of(trial)})
         raise UserError("--metric", metric, f"one of {', '.join([objective_name(study), *known])}")
     down = _minimized(study, metric)
     return sorted(finite, key=lambda trial: values[trial.number] if down else -values[trial.number])
@@ -69,7 +69,7 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
     best = ranked(study, metric)[:top]
     name = objective_name(study)
     by = metric if metric not in (None, name) else None
-    beside = {key: label for key, label in BESIDE.items() if any(key in _metrics(trial) for trial in best)}
+    beside = {key: label for key, label in BESIDE.items() if any(key in metrics_of(trial) for trial in best)}
     if by:
         beside = {by: by.removeprefix("val/").replace("_", " "), **{k: v for k, v in beside.items() if k != by}}
     params = short_names(dict.fromkeys(key for trial in best for key in trial.params))
@@ -84,7 +84,7 @@ def table(study: optuna.Study, top: int = 10, metric: str | None = None) -> Tabl
         value = trial.values[0] if trial.values else math.nan
         cells = [str(rank), str(trial.number), number(value), *([configuration(trial)] if named else [])]
         cells += [escape(number(trial.params.get(key, ""), 3)) for key in params]
-        cells += [metric_cell(key, _metrics(trial).get(key)) for key in beside]
+        cells += [metric_cell(key, metrics_of(trial).get(key)) for key in beside]
         board.add_row(*cells, number(trial.duration.total_seconds(), 3) if trial.duration else "")
     return board
 
@@ -154,21 +154,22 @@ def point(trial: FrozenTrial) -> Mapping[str, Any]:
     return {CONFIGURATION: asked["name"], **({"seed": asked["seed"]} if "seed" in asked else {})}
 
 
+def metrics_of(trial: FrozenTrial) -> Mapping[str, float]:
+    """The last values of a trial's metrics, as far as they were finite, by name."""
+    found: Mapping[str, float] = trial.user_attrs.get("metrics", {})
+    return found
+
+
 def configuration(trial: FrozenTrial) -> str:
     """The name of the configuration that a trial is, if it is one that has a name."""
     return str(trial.user_attrs.get(CONFIGURATION, {}).get("name", ""))
-
-
-def _metrics(trial: FrozenTrial) -> Mapping[str, float]:
-    metrics: Mapping[str, float] = trial.user_attrs.get("metrics", {})
-    return metrics
 
 
 def _value(trial: FrozenTrial, study: optuna.Study, metric: str | None) -> float:
     if metric in (None, objective_name(study)):
         values: Sequence[float] = trial.values or ()
         return values[0] if values else math.nan
-    return float(_metrics(trial).get(str(metric), math.nan))
+    return float(metrics_of(trial).get(str(metric), math.nan))
 
 
 def _minimized(study: optuna.Study, metric: str | None) -> bool:

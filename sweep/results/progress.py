@@ -40,6 +40,9 @@ def render(seen: Snapshot) -> RenderableType:
     if seen.rows:
         parts.append(_slots(seen))
     parts.append(Text(counts_line(seen.counts), style="dim"))
+    if seen.baselines:
+        ended, wanted = seen.baselines
+        parts.append(Text(f"baselines: {ended} of {wanted}", style="dim"))
     if seen.best is not None:
         best = f"best {seen.objective} {number(seen.best.value)} by trial {seen.best.trial}: "
         parts.append(Text(best, style="bold").append(params_line(seen.best.params), style="not bold"))

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.engine.made_with import MADE_WITH
 from sweep.engine.outcome import orphaned
+from sweep.results.front import objective_names
 from sweep.tracking.ended import Ended
+from sweep.tracking.source import CHANGED
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
@@ -30,7 +33,8 @@ def reconcile(study: optuna.Study, run: StudyRun, page: StudyPage, orphans: bool
     from sweep.tracking import runs
 
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, *([TrialState.RUNNING] if orphans else [])]
-    return runs.reconcile(run, {t.number: _ended(t) for t in study.get_trials(deepcopy=False, states=tuple(states))})
+    ended = {trial.number: _ended(trial) for trial in study.get_trials(deepcopy=False, states=tuple(states))}
+    return runs.reconcile(run, ended, objective_names(study))
 
 
 def _ended(trial: FrozenTrial) -> Ended:
@@ -49,6 +53,7 @@ def _ended(trial: FrozenTrial) -> Ended:
         folder=attributes.get("output_dir"),
         began=_milliseconds(trial.datetime_start),
         ended=_milliseconds(trial.datetime_complete),
+        commit=attributes.get(MADE_WITH, {}).get("commit", "").removesuffix(CHANGED) or None,
     )
 
 

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.engine.budget import running_time
-from sweep.engine.study import NOT_COMPARABLE, first_attempt
+from sweep.engine.study import NOT_COMPARABLE, beside, ended_of_wanted, first_attempt
 from sweep.results.front import front
 from sweep.results.leaderboard import objective_name, point, ranked, states
 
@@ -76,6 +76,7 @@ class Snapshot:
         front: the Pareto front so far, if there are several objectives.
         elapsed: seconds during which at least one trial ran.
         left: estimated seconds until the end; None before the first trial has ended.
+        baselines: how many of its baselines have ended and how many it has; None if it has none.
         not_comparable: why its trials cannot be compared, or None if they can.
     """
 
@@ -89,6 +90,7 @@ class Snapshot:
     front: tuple[OnFront, ...]
     elapsed: float
     left: float | None
+    baselines: tuple[int, int] | None = None
     not_comparable: str | None = None
 
     @property
@@ -121,8 +123,16 @@ def snapshot(study: optuna.Study) -> Snapshot:
         front=_front(study),
         elapsed=running_time(trials),
         left=_left(trials, running, n_trials, slots),
+        baselines=baselines(study),
         not_comparable=study.user_attrs.get(NOT_COMPARABLE),
     )
+
+
+def baselines(study: optuna.Study) -> tuple[int, int] | None:
+    """How many of a study's baselines, which come before its trials, have ended, and how many it has, if it has any."""
+    theirs = beside(study, "baselines")
+    ended, wanted = ended_of_wanted(theirs) if theirs is not None else (0, 0)
+    return (ended, wanted) if wanted else None
 
 
 def _place(row: Row) -> tuple[str, int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sweep.engine.command import Command, pinned
 from sweep.engine.placement import share_out
@@ -22,6 +23,7 @@ from sweep.tracking.provenance import write_provenance
 
 if TYPE_CHECKING:
     from sweep.tracking.page import StudyPage
+    from sweep.tracking.source import Source
 
 UPDATE_SECONDS = 15.0
 """How often the description is written anew, at most."""
@@ -56,48 +58,40 @@ class Story:
         self.page = page
         self._study, self._command, self._config = study, command, config
         self._folder = home / FOLDER
-        purpose = OmegaConf.select(config, "study.description", default="")
-        again = command.again(pinned(config, study.study_name))
-        self._about = About(purpose if isinstance(purpose, str) else "", again, command.folder)
+        self._about = About(_purpose(config), command.again(pinned(config, study.study_name)), command.folder)
         self._said, self._when = "", -math.inf
 
-    def begin(self) -> Mapping[str, str]:
-        """Writes what is known from the start: configuration, environment, source.
-
-        Returns:
-            The tags by which MLflow knows the source.
-        """
+    def begin(self, source: Source | None) -> None:
+        """Writes what is known from the start: configuration, environment, and the source that trials are run from."""
         sweeper = self._config.hydra.sweeper
         cores = share_out(sorted(os.sched_getaffinity(0)), sweeper.n_jobs)
-        files, tags = write_provenance(
-            self._folder, self._command.sources, slots=sweeper.n_jobs, threads_per_slot=[len(own) for own in cores]
+        files = write_provenance(
+            self._folder, source, slots=sweeper.n_jobs, threads_per_slot=[len(own) for own in cores]
         )
-        self.page.tags({**tags, STATE: "running", "sweep.version": metadata.version("sweep")})
+        self.page.tags(
+            {**(source.tags() if source else {}), STATE: "running", "sweep.version": metadata.version("sweep")}
+        )
         for file in files:
             self.page.attach(file, "environment")
         for file in self._write_config():
             self.page.attach(file, "config")
         self._describe()
-        return tags
 
     def update(self) -> None:
         """Writes the description, if there is something new to say and the last time is a while ago."""
         if time.monotonic() - self._when >= UPDATE_SECONDS:
             self._describe()
 
-    def end(self, state: str, runs: Mapping[int, str]) -> None:
-        """Writes what a study has come to, and ends its run.
+    def end(self, runs: Mapping[int, str]) -> None:
+        """Writes what a study has come to.
 
         Args:
-            state: finished, stopped, interrupted or failed.
             runs: the ids of the trials' runs by trial number, as far as they are known.
         """
         path = self._folder / LEADERBOARD
         path.write_text(redact(trials_csv(self._study, runs)), encoding="utf-8")
         self.page.attach(path)
         self._describe()
-        self._when = math.inf  # whoever still looks after the study has nothing to add
-        end_page(self.page, state)
 
     def _describe(self) -> None:
         self._when = time.monotonic()
@@ -115,6 +109,15 @@ class Story:
             text = OmegaConf.to_yaml(OmegaConf.create(content))
             (self._folder / name).write_text(redact(text), encoding="utf-8")
         return [self._folder / name for name in files]
+
+
+def _purpose(config: DictConfig) -> str:
+    """What the study is for, if its configuration says so: another application may mean anything by this key."""
+    try:
+        purpose = OmegaConf.select(config, "study.description", default="")
+    except OmegaConfBaseException:
+        return ""
+    return purpose if isinstance(purpose, str) else ""
 
 
 def end_page(page: StudyPage, state: str) -> None:

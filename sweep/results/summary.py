@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from sweep.engine.errors import UserError
 from sweep.engine.redact import redacted
+from sweep.engine.storage import Unwritable
 from sweep.engine.study import NOT_COMPARABLE, outstanding
 from sweep.paths import Paths, default_root
 from sweep.results import export, leaderboard, roles
 from sweep.results.curves import Curves
 from sweep.results.front import front, front_table
 from sweep.results.reconcile import reconcile
-from sweep.results.story import Story
+from sweep.results.story import Story, end_page
 from sweep.tracking.store import shown
 
 if TYPE_CHECKING:
@@ -105,25 +108,33 @@ def show(study: optuna.Study) -> None:
 def close_run(study: optuna.Study, story: Story | None, state: str) -> None:
     """Makes MLflow's runs of a study that was broken off agree with it, and closes the study's own.
 
+    Where the study itself is what cannot be read any more, the runs of its trials wait for `sweep sync`.
+
     Args:
         study: the study.
         story: what its page in MLflow says, if it is tracked.
         state: finished, stopped, interrupted or failed.
     """
     if story is not None:
-        mirror = reconcile(study, story.page.run, story.page)
+        mirror = None
+        with contextlib.suppress(StorageInternalError, Unwritable):
+            mirror = reconcile(study, story.page.run, story.page)
         _end(study, story, state, mirror.runs if mirror else {})
 
 
 def _end(
     study: optuna.Study, story: Story, state: str, runs: Mapping[int, str], files: Iterable[tuple[Path, str]] = ()
 ) -> None:
-    """Closes a study's own run, and says what has to wait."""
+    """Closes a study's own run, whatever goes wrong with what it was to say at last; says what has to wait."""
     page = story.page
-    Curves(study, page).update()
-    for path, folder in files:
-        page.attach(path, folder)
-    story.end(state, runs)
+    try:
+        Curves(study, page).update()
+        for path, folder in files:
+            page.attach(path, folder)
+        story.end(runs)
+    except Exception:
+        log.exception("The page of study %s lacks some of what there was to say at its end", study.study_name)
+    end_page(page, state)
     close_page(study, page)
 
 

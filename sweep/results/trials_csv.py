@@ -18,9 +18,9 @@ from sweep.results.leaderboard import point, ranked
 def trials_csv(study: optuna.Study, runs: Mapping[int, str] | None = None) -> str:
     """Every trial in a row: those that are ranked first, best first, then the others by number.
 
-    Columns: rank, number, state, a column named after each objective, feasible, reason, seconds, seed, threads,
-    retry_of, run_id, output_dir; then `params.KEY` and `metrics.NAME`, as MLflow's own tables of runs have them. What a
-    trial has not got is empty. With several objectives only the Pareto front has ranks.
+    Columns: rank, number, state, `values.NAME` of each objective, feasible, reason, seconds, seed, threads, retry_of,
+    run_id, output_dir; then `params.KEY` and `metrics.NAME`, as MLflow's own tables of runs have them. What a trial has
+    not got is empty. With several objectives only the Pareto front has ranks.
 
     Args:
         study: the study.
@@ -48,7 +48,7 @@ def _row(trial: FrozenTrial, ranks: Mapping[int, int], names: list[str], runs: M
         "rank": ranks.get(trial.number),
         "number": trial.number,
         "state": trial.state.name,
-        **dict(zip(names, values, strict=True)),
+        **{f"values.{name}": value for name, value in zip(names, values, strict=True)},
         "feasible": is_feasible(trial),
         "reason": known.get("reason"),
         "seconds": round(trial.duration.total_seconds(), 3) if trial.duration is not None else None,

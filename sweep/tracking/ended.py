@@ -20,6 +20,7 @@ class Ended:
         folder: its output directory.
         began: when it began, in ms since 1970; None if nobody knows.
         ended: when it ended.
+        commit: of the source that it ran from; None if that is not known.
     """
 
     state: str
@@ -31,3 +32,4 @@ class Ended:
     folder: str | None = None
     began: int | None = None
     ended: int | None = None
+    commit: str | None = None

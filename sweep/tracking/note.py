@@ -28,14 +28,16 @@ class Note:
     Attributes:
         title: what it is.
         varied: what tells it from the other trials of its study, by key.
-        again: commands that train it again.
+        again: commands that do it again.
         objectives: what the objectives are called.
+        does: what the commands do.
     """
 
     title: str
     varied: Mapping[str, Any] = field(default_factory=dict)
     again: Sequence[str] = ()
     objectives: Sequence[str] = ("objective",)
+    does: str = "To train it again"
 
     def text(self, state: str = "RUNNING", reason: str = "", values: Sequence[float] = (), traceback: str = "") -> str:
         """The Markdown.
@@ -51,7 +53,7 @@ class Note:
         if self.varied:
             lines.append(table(["what varied", "value"], [(key, _short(value)) for key, value in self.varied.items()]))
         if self.again:
-            lines.append("To train it again:\n\n" + fenced("\n".join(self.again)))
+            lines.append(f"{self.does}:\n\n" + fenced("\n".join(self.again)))
         if traceback:
             lines.append(fenced(traceback[-_TRACEBACK:]))
         return "\n\n".join(lines)

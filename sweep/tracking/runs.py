@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sweep.tracking.note import NOTE, Note, ended
 from sweep.tracking.page import DONE, StudyPage
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
+from sweep.tracking.source import COMMIT
 from sweep.tracking.store import Store, answering, client, is_away, reason, shown
 from sweep.tracking.tracker import Tracker, new_spool, run_key
 from sweep.tracking.writer import (
@@ -145,7 +146,9 @@ def study_run(
     return StudyRun(store, run_id, study, study_id, step)
 
 
-def reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled | None:
+def reconcile(
+    parent: StudyRun, trials: Mapping[int, Ended], objectives: Sequence[str] = ("objective",)
+) -> Reconciled | None:
     """Makes the runs of a study's trials agree with it, as after a kill.
 
     A run that is RUNNING although its trial has ended is given what the study knows and MLflow does not, and closed; a
@@ -156,9 +159,10 @@ def reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled | Non
     Args:
         parent: the study's run.
         trials: every one that has ended, by number.
+        objectives: what the objectives are called.
     """
     try:
-        return _reconcile(parent, trials)
+        return _reconcile(parent, trials, objectives)
     except Exception as error:  # it is away, or an experiment was deleted
         log.warning("MLflow has not got the runs of study %s that were left open: %s", parent.study, reason(error))
         return None
@@ -191,7 +195,7 @@ def _last_step(api: Any, run_id: str) -> int:
     return max((int(point.step) for point in api.get_metric_history(run_id, DONE)), default=-1)
 
 
-def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
+def _reconcile(parent: StudyRun, trials: Mapping[int, Ended], called: Sequence[str]) -> Reconciled:
     api = client(parent.store.uri)
     found = {int(run.data.tags["sweep.trial"]): run for run in _runs(api, parent.store, parent.study_id, "trial")}
     ids = {number: str(run.info.run_id) for number, run in found.items()}
@@ -201,7 +205,7 @@ def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
         if run is None:
             tags = {**source_tags(), **_study_tags(parent.study, parent.study_id, "trial")}
             tags |= {"mlflow.parentRunId": parent.run_id, "sweep.trial": str(number), **parent.marks}
-            tags[KEY] = run_key(parent.study_id, number)
+            tags |= {KEY: run_key(parent.study_id, number), **({COMMIT: trial.commit} if trial.commit else {})}
             ids[number] = create_run(api, parent.store, f"{parent.study} {number}", tags, trial.began)
             made += 1
         elif run.info.status == "RUNNING":
@@ -209,7 +213,7 @@ def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
         else:
             continue
         params = {key: value for key, value in trial.params.items() if run is None or legal(key) not in run.data.params}
-        note = Note(f"Trial {number} of study {parent.study}", trial.params)
+        note = Note(f"Trial {number} of study {parent.study}", trial.params, objectives=called)
         text = ended(run.data.tags.get(NOTE) if run else None, note, trial.state, trial.reason, trial.values)
         tags = {NOTE: text, RECONCILED: "true", **state_tags({"state": trial.state, "reason": trial.reason})}
         log_all(api, ids[number], _missing(api, run, trial), params, tags)

@@ -17,6 +17,7 @@ from sweep.engine.outcome import Outcome, raised, returned
 from sweep.tracking.note import NOTE, Note
 from sweep.tracking.params import run_params
 from sweep.tracking.provenance import write_provenance
+from sweep.tracking.source import Source
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.system import watched
 from sweep.tracking.tracker import Tracker, new_spool
@@ -43,11 +44,12 @@ class SingleRun:
 
 
 @contextmanager
-def single_run(config: DictConfig) -> Iterator[SingleRun]:
+def single_run(config: DictConfig, source: Source | None = None) -> Iterator[SingleRun]:
     """Tracks what happens in a `with` block inside a Hydra task, as `config.tracking` says; a null `uri` is nowhere.
 
     Args:
         config: the task's configuration, with `tracking.uri`, `tracking.experiment` and `paths.mlruns`.
+        source: what the task is run from, if that is in a checkout.
 
     Raises:
         UserError: if the store cannot be opened.
@@ -62,7 +64,7 @@ def single_run(config: DictConfig) -> Iterator[SingleRun]:
     name = (hydra.job.override_dirname or hydra.job.name)[:100]
     command, folder = Command.this(), Path(hydra.runtime.output_dir)
     note = Note(f"Run {name}", again=[command.again()], objectives=[str(config.objective.metric)])
-    files, tags = write_provenance(folder, command.sources)
+    files, tags = write_provenance(folder, source), source.tags() if source else {}
     with run_in(store, name, run_params(config), folder, tags, note) as run:
         for file in files:
             run.send("artifact", {"path": str(file), "folder": "environment"})

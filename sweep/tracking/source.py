@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,13 @@ _UNTRACKED = 200
 """Untracked files that are named."""
 
 
+COMMIT = "mlflow.source.git.commit"
+"""The tag by which MLflow knows a commit."""
+
+CHANGED = " with changes"
+"""What follows a commit if tracked files have changed since."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The state of a git checkout.
@@ -26,7 +35,7 @@ class Source:
         commit: its full hash.
         branch: the branch's name, or None of a detached HEAD.
         patch: what `git diff HEAD` says; empty if no tracked file has changed.
-        untracked: files that git neither tracks nor ignores; only their names are known.
+        untracked: files that git neither tracks nor ignores, and folders of nothing else; only their names are known.
     """
 
     commit: str
@@ -34,10 +43,15 @@ class Source:
     patch: str
     untracked: tuple[str, ...]
 
+    @property
+    def state(self) -> str:
+        """The commit, and whether that is all."""
+        return self.commit + (CHANGED if self.patch else "")
+
     def tags(self) -> dict[str, str]:
         """MLflow's own tags."""
         return {
-            "mlflow.source.git.commit": self.commit,
+            COMMIT: self.commit,
             **({"mlflow.source.git.branch": self.branch} if self.branch else {}),
         }
 
@@ -51,6 +65,18 @@ class Source:
         }
 
 
+def source_of(task: Callable[..., Any]) -> Source | None:
+    """The state of the checkout that a task's own file is in; None if it is in none.
+
+    What is installed is in none: the checkout around an environment is another's.
+    """
+    code = getattr(inspect.unwrap(task), "__code__", None)
+    file = Path(code.co_filename).absolute() if code else None
+    if file is None or not file.is_file() or "site-packages" in file.parts:
+        return None
+    return source(file.parent)
+
+
 def source(folder: str | Path) -> Source | None:
     """The state of the checkout that a folder is in; None if it is in none, or there is no git."""
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
@@ -59,7 +85,9 @@ def source(folder: str | Path) -> Source | None:
     branch = _git(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
     # A plain patch, whatever the configuration of git makes of one for people.
     patch = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv") or ""
-    names = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/") or ""
+    # A folder in a word: that of a study in an application's checkout has thousands of files.
+    others = ("--others", "--exclude-standard", "--directory", "--no-empty-directory")
+    names = _git(folder, "ls-files", *others, "--full-name", "-z", ":/") or ""
     untracked = [name for name in names.split("\0") if name]
     more = len(untracked) - _UNTRACKED
     return Source(

@@ -7,25 +7,33 @@ process now and then, and what was seen goes the way of all events.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import psutil
 
 from sweep.engine.limits import memory
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 10.0
 """How long it takes from one look to the next."""
 
 _MEGABYTE = 1e6  # as MLflow counts
 
+_said: set[str] = set()
+"""What this process has said that its machine does not tell."""
+
 
 class Usage:
-    """What one process and its machine do while a trial runs.
+    """What one process and its machine do while a trial runs. What a machine does not tell is left out; nothing raises.
 
     Args:
         pid: of the trial's process.
@@ -35,9 +43,9 @@ class Usage:
         self._pid = pid
         self._steps = 0
         self._began = self._looked = time.monotonic()
-        self._own_at_first = self._own = _cpu_seconds(pid)
-        self._machine = _busy_and_all()
-        self._network = psutil.net_io_counters()
+        self._own_at_first = self._own = self._cpu_seconds()
+        self._machine = _told("CPU", _busy_and_all)
+        self._network = _told("network", psutil.net_io_counters)
 
     @property
     def due(self) -> bool:
@@ -50,23 +58,27 @@ class Usage:
         `cpu_utilization_percentage` is of all cores of the machine, `trial_cpu_utilization_percentage` of one core.
         """
         now, before = time.monotonic(), self._looked
-        machine, own = _busy_and_all(), _cpu_seconds(self._pid)
-        busy, every = (later - earlier for later, earlier in zip(machine, self._machine, strict=True))
-        used, disk, network = psutil.virtual_memory(), psutil.disk_usage("/"), psutil.net_io_counters()
-        values = {
-            "cpu_utilization_percentage": 100 * busy / every if every > 0 else 0.0,
-            "system_memory_usage_megabytes": used.used / _MEGABYTE,
-            "system_memory_usage_percentage": 100 * used.used / used.total,
-            "disk_usage_percentage": disk.percent,
-            "disk_usage_megabytes": disk.used / _MEGABYTE,
-            "disk_available_megabytes": disk.free / _MEGABYTE,
-            "network_receive_megabytes": (network.bytes_recv - self._network.bytes_recv) / _MEGABYTE,
-            "network_transmit_megabytes": (network.bytes_sent - self._network.bytes_sent) / _MEGABYTE,
-            **_gpus(),
-        }
+        machine, own = _told("CPU", _busy_and_all), self._cpu_seconds()
+        values: dict[str, float] = {}
+        if machine and self._machine:
+            busy, every = (later - earlier for later, earlier in zip(machine, self._machine, strict=True))
+            values["cpu_utilization_percentage"] = 100 * busy / every if every > 0 else 0.0
+        if used := _told("memory", psutil.virtual_memory):
+            values["system_memory_usage_megabytes"] = used.used / _MEGABYTE
+            values["system_memory_usage_percentage"] = 100 * used.used / used.total
+        if disk := _told("disk", partial(psutil.disk_usage, "/")):
+            values["disk_usage_percentage"] = disk.percent
+            values["disk_usage_megabytes"] = disk.used / _MEGABYTE
+            values["disk_available_megabytes"] = disk.free / _MEGABYTE
+        network = _told("network", psutil.net_io_counters)  # None, too, of a machine without any
+        if network and self._network:
+            values["network_receive_megabytes"] = (network.bytes_recv - self._network.bytes_recv) / _MEGABYTE
+            values["network_transmit_megabytes"] = (network.bytes_sent - self._network.bytes_sent) / _MEGABYTE
+        values |= _told("GPU", _gpus) or {}
         if own is not None and self._own is not None:
             values["trial_cpu_utilization_percentage"] = 100 * max(own - self._own, 0.0) / max(now - before, 1e-3)
-            values["trial_memory_usage_megabytes"] = memory(self._pid) / _MEGABYTE
+            if (taken := _told("memory of a process", partial(memory, self._pid))) is not None:
+                values["trial_memory_usage_megabytes"] = taken / _MEGABYTE
         self._looked, self._machine, self._own = now, machine, own
         self._steps += 1
         return {
@@ -81,6 +93,9 @@ class Usage:
         if self._own is not None and self._own_at_first is not None:
             seen["values"]["cost/cpu_seconds"] = round(max(self._own - self._own_at_first, 0.0), 3)
         return seen
+
+    def _cpu_seconds(self) -> float | None:
+        return _told("CPU time of a process", partial(_cpu_seconds, self._pid))
 
 
 @contextmanager
@@ -105,6 +120,21 @@ def watched(pid: int, send: Callable[[str, dict[str, Any]], Any]) -> Iterator[No
         done.set()
         thread.join()
         send("seen", usage.last_look())
+
+
+def _told(what: str, ask: Callable[[], T]) -> T | None:
+    """What the machine answers; None if it fails: whatever a driver or a container lacks, the trial goes on."""
+    try:
+        return ask()
+    except Exception as error:
+        _say_once(what, repr(error))
+        return None
+
+
+def _say_once(what: str, why: str) -> None:
+    if what not in _said:
+        _said.add(what)
+        log.warning("The machine does not tell all that trials take of it (%s): %s", what, why)
 
 
 def _busy_and_all() -> tuple[float, float]:
@@ -134,13 +164,15 @@ def _gpus() -> dict[str, float]:
     monitor = _gpu_monitor()
     if monitor is None:
         return {}
-    monitor.collect_metrics()
-    values: dict[str, float] = monitor.aggregate_metrics()
-    monitor.clear_metrics()
+    try:
+        monitor.collect_metrics()
+        values: dict[str, float] = monitor.aggregate_metrics()
+    finally:
+        monitor.clear_metrics()
     return values
 
 
-@lru_cache(maxsize=1)
+@cache
 def _gpu_monitor() -> Any:
     """MLflow's monitor; None without a GPU, or without the package `nvidia-ml-py` that asks it."""
     if importlib.util.find_spec("pynvml") is None:  # nor is mlflow loaded for nothing
@@ -149,5 +181,8 @@ def _gpu_monitor() -> Any:
 
     try:
         return GPUMonitor()
-    except RuntimeError:
+    except RuntimeError:  # MLflow's, where there is no driver
+        return None
+    except Exception as error:  # the driver's own; to be asked again would be as much in vain
+        _say_once("GPU", repr(error))
         return None

@@ -35,12 +35,13 @@ def save_conditioning(matrices: Floats, truth: Floats, predictions: Floats, path
 
     Above, on log axes: matrices as dots, their running median, and the band that 80% of them lie in. Below: the share
     of the matrices, and of the squared error, in each bin of condition numbers. Of the first 20,000 matrices; beyond
-    the axes' end, the 99.9% quantile of the condition numbers, are the few that the picture says.
+    the axes' end, the 99.9% quantile of the condition numbers, are a few that are left out, as are those without a
+    finite error; the picture says how many.
 
     Args:
         matrices: A, `[count, n, n]`.
         truth: inverses `[count, n, n]` or determinants `[count, 1]`, in original units.
-        predictions: in the shape of `truth`, in original units; must be finite.
+        predictions: in the shape of `truth`, in original units.
         path: of the PNG.
         title: stands above the picture.
     """
@@ -50,7 +51,7 @@ def save_conditioning(matrices: Floats, truth: Floats, predictions: Floats, path
     error = np.maximum(np.sqrt(squared / np.square(x).sum(entries)), _TINY)
     condition = np.linalg.cond(a)
     edges = np.geomspace(condition.min(), max(np.quantile(condition, 0.999), condition.min() * 1.01), _BINS + 1)
-    inside = condition <= edges[-1]
+    inside = (condition <= edges[-1]) & np.isfinite(error)
     bins = np.digitize(condition[inside], edges[1:-1])
 
     figure = Figure(figsize=(6.5, 6.5))  # without a layout engine, which takes longer than all the rest
@@ -65,8 +66,8 @@ def save_conditioning(matrices: Floats, truth: Floats, predictions: Floats, path
     _draw_errors(above, condition[inside], error[inside], bins, edges)
     _draw_shares(below, bins, squared[inside], edges)
     above.set_title(title, pad=26)
-    beyond = f" ({np.count_nonzero(~inside):,} of {len(a):,} matrices lie beyond)" if not inside.all() else ""
-    below.set_xlabel(f"condition number of the matrix, σ₁ / σₙ{beyond}")
+    left_out = f" ({np.count_nonzero(~inside):,} of {len(a):,} matrices are left out)" if not inside.all() else ""
+    below.set_xlabel(f"condition number of the matrix, σ₁ / σₙ{left_out}")
     figure.savefig(path, dpi=120)
 
 
@@ -82,7 +83,7 @@ def _draw_errors(axes: Axes, condition: Floats, error: Floats, bins: NDArray[np.
         middle, of_bins[:, 0], of_bins[:, 2], color=_ORANGE, alpha=0.4, linewidth=0, label="80% of them"
     )
     (median,) = axes.plot(middle, of_bins[:, 1], color=_BLACK, linewidth=2, label="median")
-    share = f"{np.mean(error <= _CLOSE):.1%} are below {_CLOSE:g}"
+    share = f"{np.count_nonzero(error <= _CLOSE) / max(len(error), 1):.1%} are below {_CLOSE:g}"
     close = axes.axhline(_CLOSE, color=_BLACK, linewidth=1, linestyle=":", label=share)
     for axis in (axes.xaxis, axes.yaxis):
         _mark(axis)

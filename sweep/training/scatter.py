@@ -18,7 +18,7 @@ def save_scatter(truth: Floats, predictions: Floats, path: Path, title: str) -> 
 
     Args:
         truth: inverses `[count, n, n]` or determinants `[count, 1]`, in original units.
-        predictions: in the shape of `truth`, in original units; must be finite.
+        predictions: in the shape of `truth`, in original units; what is not finite lies outside.
         path: of the PNG.
         title: stands above the picture.
     """

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.engine.study import attempts
 from sweep.results.front import front
 from sweep.results.importance import Importances, importances
-from sweep.results.leaderboard import ranked
+from sweep.results.leaderboard import metrics_of, ranked
 from sweep.results.report.axis import Axis, axes_of
 from sweep.results.report.objective import Objective, Scale, objectives_of
 from sweep.results.report.references import Reference, references
@@ -147,8 +147,7 @@ def diverged(trial: FrozenTrial) -> bool:
 
 def facts(trial: FrozenTrial) -> Mapping[str, Any]:
     """What a trial has said about itself: its facts, and under their bare names the metrics cost/…."""
-    metrics: Mapping[str, float] = trial.user_attrs.get("metrics", {})
-    costs = {name.removeprefix(COST): value for name, value in metrics.items() if name.startswith(COST)}
+    costs = {name.removeprefix(COST): value for name, value in metrics_of(trial).items() if name.startswith(COST)}
     return {**costs, **trial.user_attrs.get("facts", {})}
 
 

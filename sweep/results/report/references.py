@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.engine.study import CONFIGURATION, ENQUEUED, load_study
+from sweep.engine.study import CONFIGURATION, ENQUEUED, beside
 from sweep.engine.works import split
-from sweep.results.leaderboard import ranked
+from sweep.results.leaderboard import metrics_of, ranked
 from sweep.results.report.objective import Objective
 
 PREFIX = "baseline/"
@@ -49,11 +49,10 @@ def references(
     found = _without_training(measured, objectives)
     for trial in _baselines(study):
         name = str(trial.user_attrs[CONFIGURATION]["name"])
-        found.append(Reference(name, "baseline", tuple(trial.values), trial.user_attrs.get("metrics", {}), trial))
+        found.append(Reference(name, "baseline", tuple(trial.values), metrics_of(trial), trial))
     for trial in sorted(measured, key=lambda trial: trial.number):
         if ENQUEUED in trial.user_attrs:
-            metrics = trial.user_attrs.get("metrics", {})
-            found.append(Reference(f"trial {trial.number}", "enqueued", tuple(trial.values), metrics, trial))
+            found.append(Reference(f"trial {trial.number}", "enqueued", tuple(trial.values), metrics_of(trial), trial))
     return tuple(found)
 
 
@@ -75,11 +74,8 @@ def _without_training(measured: Sequence[FrozenTrial], objectives: Sequence[Obje
 
 def _baselines(study: optuna.Study) -> list[FrozenTrial]:
     """The best trial of each baseline, best first."""
-    if split(study.study_name)[1]:
-        return []
-    try:
-        sibling = load_study(study._storage, f"{study.study_name}.baselines")
-    except KeyError:  # it has none, or they have not begun
+    sibling = None if split(study.study_name)[1] else beside(study, "baselines")
+    if sibling is None:
         return []
     best: dict[str, FrozenTrial] = {}
     for trial in ranked(sibling):

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sweep.engine.identity import IDENTITY
-from sweep.results.leaderboard import BESIDE
+from sweep.results.leaderboard import BESIDE, metrics_of
 from sweep.results.origin import CONFIRMED
 from sweep.results.progress import params_line
 from sweep.results.report.axis import Axis, text
@@ -49,7 +49,7 @@ def leaderboard(evidence: Evidence) -> Table | None:
     trials = evidence.front if evidence.several else evidence.measured
     names = [objective.name for objective in evidence.objectives]
     axes = [axis for axis in evidence.axes if any(axis.key in trial.params for trial in trials)]
-    metrics = [key for key in BESIDE if key not in names and any(key in _metrics(trial) for trial in trials)]
+    metrics = [key for key in BESIDE if key not in names and any(key in metrics_of(trial) for trial in trials)]
     size = [name for name in SIZE if any(name in facts(trial) for trial in trials)]
     asked = {each.trial.number for each in evidence.references if each.kind == "enqueued" and each.trial}
 
@@ -61,7 +61,7 @@ def leaderboard(evidence: Evidence) -> Table | None:
     rows = []
     for rank, trial in enumerate(trials, 1):
         what = "enqueued" if trial.number in asked else ""
-        rows.append((rank, trial.number, *cells(what, trial, trial.values, _metrics(trial))))
+        rows.append((rank, trial.number, *cells(what, trial, trial.values, metrics_of(trial))))
     compared = []
     for each in evidence.beside:
         what = f"baseline {each.name}" if each.kind == "baseline" else each.name
@@ -189,7 +189,7 @@ def trials(evidence: Evidence) -> Table | None:
     if not evidence.trials:
         return None
     objectives = {objective.name for objective in evidence.objectives}
-    metrics = sorted({name for trial in evidence.trials for name in _metrics(trial)} - objectives)
+    metrics = sorted({name for trial in evidence.trials for name in metrics_of(trial)} - objectives)
     told = sorted({n for trial in evidence.trials for n in facts(trial) if not n.startswith(PREFIX)})
     named = {objective.index: objective.name for objective in evidence.objectives}
     rows = [
@@ -201,7 +201,7 @@ def trials(evidence: Evidence) -> Table | None:
             *(_param(trial, axis) for axis in evidence.axes),
             _seconds(trial),
             " ".join(str(trial.user_attrs.get("reason", "")).split()),
-            *(_metrics(trial).get(name) for name in metrics),
+            *(metrics_of(trial).get(name) for name in metrics),
             *(facts(trial).get(name) for name in told),
         )
         for trial in evidence.trials
@@ -217,11 +217,6 @@ def fixed(evidence: Evidence) -> Table | None:
     known = evidence.attributes.get(IDENTITY, {}).get("fixed", {})
     rows = tuple((key, _plain(value)) for key, value in sorted(known.items()))
     return Table("What was fixed", ("key", "value"), rows, first=0) if rows else None
-
-
-def _metrics(trial: FrozenTrial | None) -> dict[str, float]:
-    found: dict[str, float] = trial.user_attrs.get("metrics", {}) if trial else {}
-    return found
 
 
 def _param(trial: FrozenTrial | None, axis: Axis) -> Any:
