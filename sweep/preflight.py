@@ -49,10 +49,11 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     Args:
         arguments: Hydra's.
         task: the task function.
-        force: whether a study is let through whose trials cannot be compared.
+        force: whether a study is let through whose trials cannot be compared; so is one whose arguments say why they
+            cannot, as those on the page of a study that was forced do.
 
     Returns:
-        Why the trials of a study that was let through cannot be compared; None if they can.
+        Why the trials of a study that was let through cannot be compared; None if they can, or its arguments say why.
 
     Raises:
         UserError: for the first thing that is wrong; nothing has been created.
@@ -82,7 +83,8 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
                 points, baselines = [config], {}
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, _defaults(hydra, name)) from error
-    trapped = check_comparable(points, baselines, force)
+    known = OmegaConf.select(config, f"hydra.sweeper.{NOT_COMPARABLE}")
+    trapped = check_comparable(points, baselines, force or bool(known))
     trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)
@@ -100,7 +102,7 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
         keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
-    return trapped
+    return None if known else trapped
 
 
 @contextlib.contextmanager

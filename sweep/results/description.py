@@ -15,7 +15,7 @@ from sweep.engine.names import short_names
 from sweep.engine.study import N_TRIALS
 from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, metric_cell, number, point, ranked, states
-from sweep.tracking.note import fenced, plain, table
+from sweep.tracking.note import FIXED, fenced, plain, table
 
 NOTES = "notes"
 """Study attribute: by their headings, sections in Markdown of what was found out after its end."""
@@ -113,7 +113,7 @@ def _fixed(fixed: Mapping[str, Any], room: int) -> str:
     while lines:
         left = whole - len(lines)
         note = f"\n\nand {left} more in config/config.yaml" if left else ""
-        text = "\n\n" + _heading("What is fixed", fenced("\n".join(lines)) + note)
+        text = f"\n\n{FIXED}\n\n" + fenced("\n".join(lines)) + note
         if len(text) <= room:
             return text
         lines.pop()

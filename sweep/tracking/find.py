@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
-from sweep.tracking.store import client, reason
+from sweep.tracking.store import client, is_gone, reason
 
 log = logging.getLogger(__name__)
 
-_SQLITE = "sqlite:///"
 _FEW = 20
 """Up to how many runs are asked for one by one."""
 
@@ -25,7 +23,7 @@ def trial_runs(uri: str, study_id: str, trials: Iterable[int]) -> dict[int, str]
         study_id: what the runs are tagged with.
         trials: numbers.
     """
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists():
+    if is_gone(uri):
         return {}
     found: dict[int, str] = {}
     try:

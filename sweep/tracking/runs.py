@@ -19,7 +19,7 @@ from sweep.tracking.note import NOTE, Note, ended
 from sweep.tracking.page import DONE, StudyPage
 from sweep.tracking.params import run_params
 from sweep.tracking.single import SingleRun, run_in, single_run
-from sweep.tracking.store import Store, client, is_away, reason, shown
+from sweep.tracking.store import Store, answering, client, is_away, reason, shown
 from sweep.tracking.tracker import Tracker, new_spool, run_key
 from sweep.tracking.writer import (
     KEY,
@@ -167,11 +167,8 @@ def status(parent: StudyRun) -> str:
     Raises:
         UserError: if the store does not answer.
     """
-    try:
+    with answering(parent.store.uri, "an MLflow store that answers and has the study's run"):
         return str(client(parent.store.uri).get_run(parent.run_id).info.status)
-    except Exception as error:
-        received = f"{shown(parent.store.uri)} ({reason(error)})"
-        raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
 
 
 def _reconcile(parent: StudyRun, trials: Mapping[int, Ended]) -> Reconciled:
