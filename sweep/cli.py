@@ -236,7 +236,7 @@ def report(study: str, output: Path | None) -> None:
     click.echo(f"{made.page}\n{len(made.figures)} figures and {len(made.tables)} tables are beside it.")
     try:
         if attach(loaded, made.files()):
-            click.echo("It is on the study's page in MLflow: sweep ui")
+            click.echo(f"It is on the study's page in MLflow: sweep ui {study}")
     except UserError as error:
         click.echo(f"It is not on the study's page in MLflow. {error}", err=True)
 

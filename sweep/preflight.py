@@ -51,10 +51,11 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     Args:
         arguments: Hydra's.
         task: the task function.
-        force: whether a study is let through whose trials cannot be compared.
+        force: whether a study is let through whose trials cannot be compared; so is one whose arguments say why they
+            cannot, as those on the page of a study that was forced do.
 
     Returns:
-        Why the trials of a study that was let through cannot be compared; None if they can.
+        Why the trials of a study that was let through cannot be compared; None if they can, or its arguments say why.
 
     Raises:
         UserError: for the first thing that is wrong; nothing has been created.
@@ -88,7 +89,8 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
         except (ValueError, TypeError) as error:  # Hydra's own, as for a group that is given a number
             allowed = "what Hydra can compose; an option that reads as another value is quoted: \"+experiment='2026'\""
             raise UserError("the configuration", str(error), allowed) from error
-    trapped = check_comparable(points, baselines, force)
+    known = OmegaConf.select(config, f"hydra.sweeper.{NOT_COMPARABLE}")
+    trapped = check_comparable(points, baselines, force or bool(known))
     trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)
@@ -106,7 +108,7 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
         keep(config.storage.url, STORAGE)
     if mode == RunMode.MULTIRUN:
         check_storage(config.hydra.sweeper.storage)  # last: a new database gets its tables
-    return trapped
+    return None if known else trapped
 
 
 @contextlib.contextmanager

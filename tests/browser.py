@@ -46,8 +46,11 @@ class Browser:
 
     def click(self, text: str, tag: str = "*") -> None:
         """Clicks the first element, once it is there, whose own text is this."""
-        path = f"//{tag}[normalize-space(text())='{text}']"
-        found = self.until(lambda: self.driver.find_elements("xpath", path), f"{text!r} to click on: {self.text}")
+        self.click_path(f"//{tag}[normalize-space(text())='{text}']")
+
+    def click_path(self, path: str) -> None:
+        """Clicks the first element of an XPath, once it is there."""
+        found = self.until(lambda: self.driver.find_elements("xpath", path), f"{path} to click on: {self.text}")
         self.driver.execute_script("arguments[0].click()", found[0])
 
     def find(self, selector: str, least: int = 1) -> list[Any]:

@@ -1,5 +1,4 @@
 import logging
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import optuna
 import pytest
 from application import Application
 from omegaconf import DictConfig
+from tracking_server import free_port
 
 import conf.schema  # noqa: F401 - makes the schemas known to Hydra
 from sweep.engine.storage import open_storage
@@ -59,6 +59,4 @@ def logs() -> Iterator[None]:
 @pytest.fixture
 def unused_port() -> int:
     """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()

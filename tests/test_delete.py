@@ -10,8 +10,8 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow.entities import ViewType
-from mlflow_server import mlflow_server
 from optuna.trial import create_trial
+from tracking_server import TrackingServer
 
 from sweep.engine import lease as leases
 from sweep.engine.errors import UserError
@@ -217,10 +217,10 @@ def test_a_database_of_mlflow_that_is_gone_has_no_runs_and_is_not_made(paths: Pa
 
 
 @pytest.fixture
-def server(tmp_path: Path, unused_port: int) -> Iterator[str]:
+def server(tmp_path: Path) -> Iterator[str]:
     """The address of an MLflow server."""
-    with mlflow_server(tmp_path / "server", unused_port) as uri:
-        yield uri
+    with TrackingServer(tmp_path / "server") as server:
+        yield server.uri
 
 
 def test_a_server_keeps_marked_runs_without_artifacts(paths: Paths, server: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -23,12 +24,14 @@ from scipy.stats import spearmanr
 
 from sweep import guard, preflight
 from sweep.cli import task
+from sweep.engine.command import Command
 from sweep.engine.errors import UserError
 from sweep.engine.storage import open_storage
 from sweep.engine.study import load_study
 from sweep.results.export import export
 from sweep.results.leaderboard import table
-from sweep.results.progress import overview, render, snapshot
+from sweep.results.progress import overview, render
+from sweep.results.snapshot import snapshot
 
 TRAIN, VAL = "train/loss", "val/loss"
 WIDTH, SCALE = "model.width=16,32", "data.target_scale=tag(log,interval(1,50))"
@@ -207,6 +210,14 @@ def test_what_is_forced_is_marked_beside_the_other_overrides_wherever_they_are()
         assert [one for one in marked if one in arguments] == arguments
         assert marked[arguments.index("x=1")].startswith("hydra.sweeper.not_comparable='train/loss, which shrinks")
         assert preflight.marked(arguments, None) == arguments
+
+
+def test_the_command_on_the_page_of_a_forced_study_goes_on_with_it() -> None:
+    arguments = ["-m", "objective.metric=train/loss", SCALE]
+    marked = preflight.marked(arguments, preflight.check(arguments, task, force=True))
+    shown = Command(("sweep", "run"), tuple(marked), "/").again()
+    again = shlex.split(shown.replace("\\\n", ""))[2:]
+    assert preflight.marked(again, preflight.check(again, task)) == marked, "and is marked as before, once"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ import optuna
 import psutil
 import pytest
 from application import Application
-from mlflow_server import mlflow_server
 from optuna.trial import create_trial
+from tracking_server import TrackingServer
 
 from sweep.engine.errors import UserError
 from sweep.engine.identity import Identity, create_or_resume
@@ -277,9 +277,11 @@ def test_what_cannot_be_registered_is_said(planted: Planted, tmp_path: Path) -> 
 
 
 def test_a_server_that_goes_away_and_comes_back(
-    tmp_path: Path, saved: Path, unused_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, saved: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with mlflow_server(tmp_path / "server", unused_port) as uri:
+    server = TrackingServer(tmp_path / "server")
+    uri = server.uri
+    with server:
         planted = Planted(tmp_path, saved, open_store(uri, "sweep", tmp_path))
         planted.add(2.0)
         assert planted.logger().finish()
@@ -296,7 +298,7 @@ def test_a_server_that_goes_away_and_comes_back(
         register_trial(planted.study, planted.study.trials[1], planted.home)
     assert "secret" not in str(raised.value)
 
-    with mlflow_server(tmp_path / "server", unused_port):
+    with server:
         assert register_trial(planted.study, planted.study.trials[1], planted.home).new
         assert set(planted.logged()) == {0, 1}
         assert list(sync(planted.paths, "planted")) == [

@@ -75,7 +75,7 @@ def test_it_ends_with_a_leaderboard_the_best_configuration_and_the_way_to_the_ui
     assert "4/4" in job.output
     assert "best by val/log10_rel_error" in job.output
     assert "sweep run +experiment=pytest-main-job" in job.output
-    assert "sweep ui" in job.output
+    assert "All of it in MLflow: sweep ui pytest-main-job\n" in job.output
     assert "Traceback" not in job.output
 
 
@@ -90,7 +90,7 @@ def test_it_ends_with_a_report_which_can_be_made_again_from_anywhere(job: Job, r
     page.unlink()
     again = sweep(job.root, "report", "pytest-main-job")
     assert again.splitlines()[0] == str(page)
-    assert "on the study's page in MLflow" in again
+    assert "on the study's page in MLflow: sweep ui pytest-main-job\n" in again
     assert page.exists()
     client = MlflowClient(f"sqlite:///{job.root}/mlruns/mlflow.db")
     (parent,) = [run for run in runs if run.data.tags["sweep.kind"] == "study"]

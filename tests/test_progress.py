@@ -9,7 +9,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from sweep.results.progress import Progress, duration, overview, render, snapshot
+from sweep.results.progress import Progress, duration, overview, render
+from sweep.results.snapshot import snapshot
 
 X = {"optimizer.learning_rate": FloatDistribution(0, 1)}
 
@@ -125,6 +126,7 @@ def test_on_a_terminal_there_is_one_live_display_and_logs_go_above_it(at_work, c
             progress.refresh()
             logging.getLogger("sweep").warning("a warning")
             assert handler.stream is not before
+            at_work.tell(4, -0.1)  # since the last look
         assert handler.stream is before
     finally:
         logging.getLogger().removeHandler(handler)
@@ -133,6 +135,8 @@ def test_on_a_terminal_there_is_one_live_display_and_logs_go_above_it(at_work, c
     assert "3/8" in shown
     assert "a warning" in shown
     assert "trial 3 complete" not in shown
+    _, _, last = shown.rpartition("\x1b[2K")  # which clears a line of the picture before
+    assert "4/8" in last, "what stays is how it stands in the end"
     assert capsys.readouterr().out == ""
 
 

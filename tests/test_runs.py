@@ -269,6 +269,21 @@ def test_a_section_is_there_once(note):
     assert ("text" in made) == ("text" in note)
 
 
+def test_a_section_stands_before_what_is_fixed_which_is_what_is_cut(open_experiment, tmp_path):
+    store = open_experiment("long")
+    parent = study_run(store, "quick", "id-10", {})
+    page = parent.page(tmp_path)
+    about = "It is done.\n\n## Confirmed\n\nold\n\n### What is fixed\n\n```\n"
+    page.describe(about + "data.key: 1\n" * 600)
+    assert page.close() == 0
+    for text in ("new", "newer, " * 100):
+        assert add_to_study(parent, "Confirmed", text, {}, [])
+    note = client(store.uri).get_run(parent.run_id).data.tags["mlflow.note.content"]
+    assert note.startswith(f"It is done.\n\n## Confirmed\n\n{text.strip()}\n\n### What is fixed\n\n```\ndata.key: 1\n")
+    assert note.count("What is fixed") == 1
+    assert len(note) <= 8000
+
+
 def test_runs_that_a_kill_left_open_are_closed_as_their_trials_ended(open_experiment, tmp_path):
     store = open_experiment("killed")
     parent = study_run(store, "quick", "id-4", {})

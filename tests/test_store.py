@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from sweep.engine.errors import UserError
+from sweep.tracking.addition import add_to_study
+from sweep.tracking.files import add_files
+from sweep.tracking.runs import StudyRun, status
 from sweep.tracking.store import Store, absolute, client, open_store, server_command, server_environment
 
 OPEN = """
@@ -42,6 +45,19 @@ def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path):
     assert making.exists()
     assert open_store(uri, "sweep", artifacts).experiment_id == "1"
     assert not list(tmp_path.glob("m/*.making*"))
+
+
+def test_a_store_that_is_gone_is_not_made_anew(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(UserError, match="which is gone"):
+        client(uri)
+    run = StudyRun(Store(uri, "sweep", "1"), "a-run", "quick", "id-1")
+    with pytest.raises(UserError, match="which is gone"):
+        status(run)
+    with pytest.raises(UserError, match="which is gone"):
+        add_files(uri, "a-run", [])
+    assert not add_to_study(run, "Confirmed", "text", {}, [])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_local_store_is_absolute_and_reads_while_it_writes(tmp_path, monkeypatch):

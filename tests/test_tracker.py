@@ -24,10 +24,8 @@ from sweep.tracking.tracker import Tracker, new_spool, take_over
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = TrackingServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.kill()
+    with TrackingServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def tracker_in(folder, store, kind="run"):

@@ -6,6 +6,7 @@ With SWEEP_PICTURES naming a folder, it leaves a picture of everything there.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.parse
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from browser import Browser, browser
+from tracking_server import free_port
 
 from sweep.paths import checkout
 
@@ -37,6 +39,7 @@ class Shown:
     """A study, and where it is shown."""
 
     browser: Browser
+    root: Path
     address: str
     study: Any
     trials: list[Any]
@@ -85,19 +88,11 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         try:
             address = process.stdout.readline().split()[1].partition("#")[0]
             study = next(run for run in runs if run.data.tags["sweep.kind"] == "study")
-            yield Shown(opened, address, study, [run for run in runs if run.data.tags["sweep.kind"] == "trial"])
+            yield Shown(opened, root, address, study, [run for run in runs if run.data.tags["sweep.kind"] == "trial"])
         finally:
             process.terminate()
             process.wait(30)
             process.stdout.close()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_experiment_lists_the_study_with_its_trials_nested_under_it(shown: Shown) -> None:
@@ -106,19 +101,22 @@ def test_the_experiment_lists_the_study_with_its_trials_nested_under_it(shown: S
     shown.go(f"/experiments/{shown.study.info.experiment_id}/runs", NAME, f"{1 + len(shown.trials)} matching runs")
     assert not any(run.info.run_name in shown.browser.text.splitlines() for run in shown.trials)
     shown.browser.picture("runs")
+    row = f"//*[contains(@class, 'ag-row')][.//a[normalize-space()='{NAME}']]"
+    shown.browser.click_path(f"{row}//button")
+    shown.browser.shows(*(run.info.run_name for run in shown.trials))
+    shown.browser.picture("children")
     shown.go(shown.run(shown.best), "Parent run", shown.best.info.run_name, NAME)
 
 
 def test_the_page_of_the_study_says_what_it_found_and_how_to_go_on(shown: Shown) -> None:
     shown.go(shown.run(shown.study), "Leaderboard", "What varies", "run -m study=quickstart", "Child runs")
-    page = shown.browser.text
-    assert all(run.info.run_name in page for run in shown.trials[:5])
-    assert "tag(log,interval(3e-4,1e-2))" in page
+    shown.browser.shows("tag(log,interval(3e-4,1e-2))", *(run.info.run_name for run in shown.trials[:5]))
     assert shown.browser.find("table")
+    shown.browser.click("Show more")
     shown.browser.picture("study")
 
 
-def test_the_page_of_the_study_has_live_charts(shown: Shown) -> None:
+def test_the_page_of_the_study_has_charts(shown: Shown) -> None:
     shown.go(f"{shown.run(shown.study)}/model-metrics", "best", "objective", "trials")
     shown.browser.find(".js-plotly-plot .scatterlayer path.js-line, .js-plotly-plot .scatterlayer .trace", 2)
     shown.browser.picture("charts")
@@ -139,6 +137,58 @@ def test_the_five_parameters_are_compared_in_parallel_coordinates(shown: Shown) 
     titles = " ".join(axis.text for axis in axes)
     assert all(name[-6:] in titles for name in (*FIVE, "objective")), titles
     shown.browser.picture("parallel_coordinates")
+
+
+@pytest.fixture
+def at_work(shown: Shown) -> Iterator[tuple[Any, Any]]:
+    """A study that runs, in an experiment of its own: a client, and its run, in which two trials have ended."""
+    from mlflow import MlflowClient
+
+    if "SWEEP_SHOWN_ROOT" in os.environ:
+        pytest.skip("what is shown is somebody's own")
+    client = MlflowClient(f"sqlite:///{shown.root}/mlruns/mlflow.db")
+    client.create_experiment("live")
+    words = ("study=quickstart", f"study.name={NAME}-live", "tracking.experiment=live", "tracking.log_model=none")
+    own = ("hydra.sweeper.n_trials=200", "hydra.sweeper.n_jobs=1", "hydra.sweeper.export=null")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sweep", "run", "-m", *words, *own, *SHORT],
+        env={**os.environ, "SWEEP_ROOT": str(shown.root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        experiment = client.get_experiment_by_name("live").experiment_id
+
+        def begun() -> Any:
+            assert process.poll() is None
+            return client.search_runs([experiment], "tags.`sweep.kind` = 'study'")
+
+        def counted() -> bool:
+            assert process.poll() is None
+            return len(client.get_metric_history(run.info.run_id, "trials/done")) > 1
+
+        (run,) = Browser.until(begun, "the study")
+        Browser.until(counted, "two trials that have ended")
+        yield client, run
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def test_the_charts_of_a_study_go_on_while_it_runs(shown: Shown, at_work: tuple[Any, Any]) -> None:
+    client, run = at_work
+    shown.go(shown.run(run), "Running", "of 200 trials are done", "Child runs")
+    shown.browser.picture("running")
+    shown.go(f"{shown.run(run)}/model-metrics", "best", "objective", "trials")
+    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].flatMap(p => p.data.map(line => line.x.length))"
+
+    def points() -> int:
+        return max(shown.browser.driver.execute_script(drawn), default=0)
+
+    first = shown.browser.until(lambda: count if (count := points()) > 1 else None, "a line")
+    shown.browser.until(lambda: points() > first, f"more than {first} points, without the page being loaded again")
+    shown.browser.picture("live")
+    assert client.get_run(run.info.run_id).info.status == "RUNNING"
 
 
 def choose(opened: Browser, index: int, name: str) -> None:

@@ -26,9 +26,9 @@ from sweep.results import export
 from sweep.results.catalogue import Entry
 from sweep.results.models import study_models
 from sweep.results.running import runner
-from sweep.tracking.forget import NOTHING_DELETED, SOME_LEFT, find_runs, forget, is_gone
+from sweep.tracking.forget import NOTHING_DELETED, SOME_LEFT, find_runs, forget
 from sweep.tracking.logged_models import StudyModels
-from sweep.tracking.store import answering
+from sweep.tracking.store import answering, is_gone
 
 
 @dataclass(frozen=True)

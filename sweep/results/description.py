@@ -25,7 +25,7 @@ from sweep.results.leaderboard import (
     states,
 )
 from sweep.results.snapshot import baselines
-from sweep.tracking.note import fenced, plain, table
+from sweep.tracking.note import FIXED, fenced, plain, table
 
 NOTES = "notes"
 """Study attribute: by their headings, sections in Markdown of what was found out after its end."""
@@ -127,7 +127,7 @@ def _fixed(fixed: Mapping[str, Any], room: int) -> str:
     while lines:
         left = whole - len(lines)
         note = f"\n\nand {left} more in config/config.yaml" if left else ""
-        text = "\n\n" + _heading("What is fixed", fenced("\n".join(lines)) + note)
+        text = f"\n\n{FIXED}\n\n" + fenced("\n".join(lines)) + note
         if len(text) <= room:
             return text
         lines.pop()

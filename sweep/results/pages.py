@@ -10,6 +10,7 @@ import optuna
 from sweep.engine.errors import UserError
 from sweep.engine.parent import TRACKING_URI
 from sweep.paths import Paths
+from sweep.tracking.store import is_gone
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,17 @@ def page_of(study: optuna.Study) -> Page:
 
 
 def page_to_show(studies: Iterable[optuna.Study], paths: Paths) -> Page:
-    """The page of the newest study: of those in the project's own store, if there is one."""
-    own = f"sqlite:///{paths.database}"
-    pages = [page_of(study) for study in studies if TRACKING_URI in study.user_attrs]
-    if paths.database.exists():
-        pages = [page for page in pages if page.uri == own]
-    return pages[-1] if pages else Page(own, "")
+    """The page of the newest study that is tracked, wherever its store is; without any, the project's own store.
+
+    Args:
+        studies: the oldest first.
+        paths: the project's stores.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    tracked = [page_of(study) for study in studies if TRACKING_URI in study.user_attrs]
+    pages = [page for page in tracked if not is_gone(page.uri)]
+    if not pages and not paths.database.exists():
+        raise UserError("sweep ui", f"no runs in {paths.mlruns}", "a project with runs: `sweep run` makes one")
+    return pages[-1] if pages else Page(f"sqlite:///{paths.database}", "")

@@ -28,8 +28,6 @@ from sweep.results.snapshot import Row, Snapshot, snapshot
 
 log = logging.getLogger("sweep")
 
-__all__ = ["Progress", "Snapshot", "duration", "overview", "params_line", "render", "snapshot"]
-
 
 def render(seen: Snapshot) -> RenderableType:
     """A study as a table of its slots, with totals, best so far and time left beneath."""
@@ -118,9 +116,13 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._undo.close()
-            self._live = None
+        try:
+            if kind is None:
+                self.refresh()  # the last picture is the one that stays
+        finally:
+            with self._lock:
+                self._undo.close()
+                self._live = None
 
     def refresh(self, seen: Snapshot | None = None) -> None:
         """Shows a snapshot; takes one if it gets none. May be called from any thread, also after the block."""

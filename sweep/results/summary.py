@@ -90,7 +90,8 @@ def close(
     if story is not None:
         broken_off = "interrupted" if interrupted else "stopped" if left and not supervisor.spent else "finished"
         _end(study, story, "failed" if failed else broken_off, runs, files)
-        _say(console, "All of it in the browser: sweep ui")
+        where = f"sweep ui {study.study_name}" if _is_ours(study, folder) else shown(story.page.run.store.uri)
+        _say(console, f"All of it in MLflow: {where}")
     if failed:
         raise CompactHydraException(f"Study {study.study_name}: {failed}")
     if supervisor.spent:
@@ -142,10 +143,14 @@ def close_page(study: optuna.Study, page: StudyPage) -> None:
     """Writes what is left for a study's page, and says what has to wait."""
     page.close()
     if waiting := page.waiting:
-        ours = page.folder == Paths(default_root()).study(study.study_name)
-        command = f"sweep sync {study.study_name if ours else page.folder}"
+        command = f"sweep sync {study.study_name if _is_ours(study, page.folder) else page.folder}"
         where = shown(page.run.store.uri)
         _say(Console(), f"{waiting:,} events wait for MLflow at {where}. `{command}` writes them when it answers.")
+
+
+def _is_ours(study: optuna.Study, folder: Path) -> bool:
+    """Whether a study with this folder is one that our other commands find by its name."""
+    return folder == Paths(default_root()).study(study.study_name)
 
 
 def _report(study: optuna.Study, folder: Path, console: Console) -> list[tuple[Path, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.tracking.note import NOTE
+from sweep.tracking.note import FIXED, NOTE
 from sweep.tracking.store import client, reason
 from sweep.tracking.writer import log_all
 
@@ -54,7 +54,11 @@ def add_to_study(
 
 
 def with_section(note: str, heading: str, text: str) -> str:
-    """A description in Markdown with a section of this heading, which replaces the one that is there, at its end."""
-    parts = re.split(r"^(?=## )", note, flags=re.MULTILINE)
-    kept = [part for part in parts if part.partition("\n")[0] != f"## {heading}"]
-    return "\n\n".join([*(part.strip() for part in kept if part.strip()), f"## {heading}\n\n{text.strip()}\n"])
+    """A description in Markdown with a section of this heading, which replaces the one that is there.
+
+    It is the last, but for what is fixed, which `describe` has filled the description up with: MLflow cuts its end.
+    """
+    parts = [part.strip() for part in re.split(rf"^(?=## |{FIXED}$)", note, flags=re.MULTILINE)]
+    kept = [part for part in parts if part and part.partition("\n")[0] != f"## {heading}"]
+    last = [kept.pop()] if kept and kept[-1].startswith(FIXED) else []
+    return "\n\n".join([*kept, f"## {heading}\n\n{text.strip()}", *last]) + "\n"

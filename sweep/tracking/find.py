@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
-from sweep.tracking.store import client, reason
+from sweep.tracking.store import client, is_gone, reason
 
 log = logging.getLogger(__name__)
-
-_SQLITE = "sqlite:///"
 
 
 def trial_runs(uri: str, study_id: str, trials: Iterable[int]) -> dict[int, str]:
@@ -23,7 +20,7 @@ def trial_runs(uri: str, study_id: str, trials: Iterable[int]) -> dict[int, str]
         study_id: what the runs are tagged with.
         trials: numbers.
     """
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists():
+    if is_gone(uri):
         return {}
     found: dict[int, str] = {}
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.tracking.store import answering, client, full
+from sweep.tracking.store import answering, client, full, is_gone
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,6 @@ NOTHING_DELETED = "an MLflow store that answers; nothing was deleted"
 
 SOME_LEFT = "an MLflow store that lets things be deleted; the same command goes on"
 
-_SQLITE = "sqlite:///"
 _MOST = 1000
 """How many runs are asked for at once."""
 
@@ -35,11 +34,6 @@ def find_runs(uri: str, study_id: str) -> list[str]:
         return []
     with answering(uri, NOTHING_DELETED):
         return _tagged(client(uri), study_id)
-
-
-def is_gone(uri: str) -> bool:
-    """Whether a store is a SQLite file that is not there: asking MLflow would make it."""
-    return uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).exists()
 
 
 def forget(uri: str, run_ids: Sequence[str]) -> bool:

@@ -9,6 +9,9 @@ from typing import Any
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
 
+FIXED = "### What is fixed"
+"""The heading of the last part of a study's description: the part that is cut if all of it is too long."""
+
 _TRACEBACK = 3000
 """Characters of a traceback's end: MLflow takes 8,000 in all, and the whole of it is among the artifacts."""
 

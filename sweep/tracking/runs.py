@@ -174,11 +174,8 @@ def status(parent: StudyRun) -> str:
     Raises:
         UserError: if the store does not answer.
     """
-    try:
+    with answering(parent.store.uri, "an MLflow store that answers and has the study's run"):
         return str(client(parent.store.uri).get_run(parent.run_id).info.status)
-    except Exception as error:
-        received = f"{shown(parent.store.uri)} ({reason(error)})"
-        raise UserError("tracking.uri", received, "an MLflow store that answers, and has the study's run") from error
 
 
 def last_step(parent: StudyRun) -> int:

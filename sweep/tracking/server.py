@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
 from sweep.engine.errors import UserError
 from sweep.paths import Paths
-from sweep.tracking.store import server_command, server_environment, shown
+from sweep.tracking.store import check_there, server_command, server_environment, shown
 
 HOST = "127.0.0.1"
 _TRAINING = "?workflowType=machine_learning"
@@ -22,6 +22,12 @@ _TRAINING = "?workflowType=machine_learning"
 
 START_SECONDS = 60.0
 """How long the server may take until it answers."""
+
+_RESERVED = 1023
+"""Up to this one, ports are for the administrator of a machine alone."""
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks this machine itself: a proxy, which the environment may name, would ask its own."""
 
 
 def serve(paths: Paths, uri: str, port: int, page: str, say: Callable[[str], None]) -> int:
@@ -35,18 +41,18 @@ def serve(paths: Paths, uri: str, port: int, page: str, say: Callable[[str], Non
         say: takes what the user is told.
 
     Raises:
-        UserError: if there is nothing to show yet, or the port is taken.
+        UserError: if the store is gone, the port cannot be had, or the server does not start.
     """
     anchor = f"#{page or '/experiments'}{_TRAINING}"
     if uri.startswith(("http://", "https://")):
         say(f"MLflow: {shown(uri).rstrip('/')}/{anchor}  (a server that runs elsewhere)")
         return 0
-    if uri == f"sqlite:///{paths.database}" and not paths.database.exists():
-        raise UserError("sweep ui", f"no runs in {paths.mlruns}", "a project with runs: `sweep run` makes one")
+    check_there(uri)
     check_port(port)
     command = server_command(uri, paths.artifacts, port)
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)  # however this process is ended, the server ends with it
+    paths.mlruns.mkdir(parents=True, exist_ok=True)  # the store may be elsewhere
     log = paths.mlruns / "ui.log"
     with log.open("wb") as output:
         # Its own session: MLflow starts workers, which have to end with it.
@@ -71,20 +77,22 @@ def serve(paths: Paths, uri: str, port: int, page: str, say: Callable[[str], Non
 
 
 def check_port(port: int) -> None:
-    """Raises UserError if something listens on a port of this machine."""
+    """Raises UserError if a port of this machine is in use, or this user may not have it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise UserError("--port", f"{port}, which is in use", f"a free port, as in --port {port + 1}") from error
+            why = ", which is in use" if error.errno == errno.EADDRINUSE else f" ({error.strerror})"
+            allowed = f"a free port, as in --port {max(port, _RESERVED) + 1}"
+            raise UserError("--port", f"{port}{why}", allowed) from error
 
 
 def _answers(process: subprocess.Popen[bytes], address: str) -> bool:
     """Waits until the server answers; False if it ended, or took too long."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(address + "health", timeout=2):
+        with contextlib.suppress(OSError), _direct.open(address + "health", timeout=2):
             return True
         time.sleep(0.2)
     return False

@@ -69,18 +69,13 @@ def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
     uri = keep(absolute(uri), TRACKING)
     if not uri.startswith(("http://", "https://")):
         return _open_database(uri, experiment, artifacts.absolute())
-    try:
-        api = client(uri)
-        return Store(uri, experiment, _experiment_id(api, experiment, _KIND))
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", "an MLflow server that answers") from error
+    with answering(uri, "an MLflow server that answers"):
+        return Store(uri, experiment, _experiment_id(client(uri), experiment, _KIND))
 
 
 def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
-    path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
-    try:
+    path = _file(uri)
+    with answering(uri, ALLOWED_URIS), _made_of_files(uri):
         artifacts.mkdir(parents=True, exist_ok=True)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,12 +95,15 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
             with alone_with(full(uri)):
                 store = SqlAlchemyStore(full(uri), str(artifacts))
                 return Store(uri, experiment, _experiment_id(store, experiment, tags))
-    except UserError:
-        raise
+
+
+@contextmanager
+def _made_of_files(uri: str) -> Iterator[None]:
+    """Turns what a file system says against a database into the UserError that says so."""
+    try:
+        yield
     except (OSError, sqlite3.Error) as error:
         raise UserError("tracking.uri", f"{shown(uri)} ({error})", "a place where files can be made") from error
-    except Exception as error:
-        raise UserError("tracking.uri", f"{shown(uri)} ({reason(error)})", ALLOWED_URIS) from error
 
 
 def _experiment_id(api: Any, name: str, tags: Any) -> str:
@@ -173,7 +171,12 @@ def load_mlflow() -> Any:
 
 
 def client(uri: str) -> Any:
-    """An MlflowClient of this store, independent of MLflow's global state and of MLFLOW_RUN_ID. It redacts."""
+    """An MlflowClient of a store that is there, independent of MLflow's global state and of MLFLOW_RUN_ID. It redacts.
+
+    Raises:
+        UserError: if the store is a SQLite file that is gone, which MLflow would make anew.
+    """
+    check_there(uri)
     load_mlflow()
     if not uri.startswith(("http://", "https://")):
         from mlflow.store.db import utils
@@ -182,6 +185,23 @@ def client(uri: str) -> Any:
     from sweep.tracking.redacting import RedactingClient
 
     return RedactingClient(full(uri), full(uri))
+
+
+def is_gone(uri: str) -> bool:
+    """Whether a store is a SQLite file that is not there: to ask MLflow about it would make it."""
+    path = _file(uri)
+    return path is not None and not path.exists()
+
+
+def check_there(uri: str) -> None:
+    """Raises UserError if a store is a SQLite file that is gone."""
+    if is_gone(uri):
+        raise UserError("tracking.uri", f"{shown(uri)}, which is gone", "the store that the runs are in")
+
+
+def _file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other store."""
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
 def full(uri: str) -> str:
