@@ -82,7 +82,8 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
                 points, baselines = [config], {}
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, _defaults(hydra, name)) from error
-    trapped = check_comparable(points, baselines, force)
+    # A single run is compared with nothing.
+    trapped = check_comparable(points, baselines, force) if mode == RunMode.MULTIRUN else None
     trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)
