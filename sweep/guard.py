@@ -54,6 +54,8 @@ _MATRICES = {
     "data.validation_split": "it makes the pool smaller, and a small pool is learnt by heart",
     "train.batch_size": "of the means between validations the smallest counts: with fewer matrices in one, by luck",
     "train.validate_every": "of the means between validations the smallest counts: with fewer matrices in one, by luck",
+    "train.max_steps": "the last mean is of what is left after a validation: it may be of one step",
+    "train.epochs": "the last mean is of what is left after a validation: it may be of one step",
 }
 """What changes the matrices that the training loss is of."""
 

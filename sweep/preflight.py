@@ -90,7 +90,8 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
             allowed = "what Hydra can compose; an option that reads as another value is quoted: \"+experiment='2026'\""
             raise UserError("the configuration", str(error), allowed) from error
     known = OmegaConf.select(config, f"hydra.sweeper.{NOT_COMPARABLE}")
-    trapped = check_comparable(points, baselines, force or bool(known))
+    many = mode == RunMode.MULTIRUN  # a single run is compared with nothing
+    trapped = check_comparable(points, baselines, force or bool(known)) if many else None
     trials = [*points, *baselines.values()]
     for trial in trials:
         check_values(trial)

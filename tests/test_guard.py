@@ -87,6 +87,8 @@ MATRICES: list[tuple[str, list[Any]]] = [
     ("data.num_samples", [None, 1000]),
     ("train.batch_size", [16, 1024]),
     ("train.validate_every", [100, 200]),
+    ("train.max_steps", [200, 201]),
+    ("train.epochs", [1, 2]),
 ]
 
 
@@ -161,7 +163,6 @@ def test_what_nothing_can_shrink_may_be_swept(varying: Callable[..., list[str]])
         "optimizer.learning_rate": [1e-3, 1e-2],
         "optimizer.weight_decay": [0.0, 0.1],
         "train.precision": ["float32", "mixed_bfloat16"],
-        "train.max_steps": [100, 200],
     }.items():
         assert varying(TRAIN, {key: values}) == varying(VAL, {key: values}) == []
 
@@ -178,6 +179,7 @@ def test_what_nothing_can_shrink_may_be_swept(varying: Callable[..., list[str]])
         ),
         (("objective.metric=val/loss", WIDTH, baseline("+experiment=question")), "data.target_scale is another one"),
         (("data.entry_range=choice([-1,1],[-2,2])", "evaluation.entry_range=${data.entry_range}"), "evaluation."),
+        ((WIDTH, "evaluation.seed=${seed}"), "evaluation.seed: got a setting that changes from trial to trial"),
         (("data.matrix_size=2,3",), "data.matrix_size: got"),
         (("data.matrix_size=2,3", "evaluation.matrix_size=${data.matrix_size}"), "data.matrix_size: got"),
     ],
@@ -199,6 +201,10 @@ def test_what_compares_is_let_through_and_force_marks_nothing() -> None:
     arguments = ["-m", "study=quickstart", "train.batch_size=64,128", baseline("+experiment=question")]
     assert preflight.check(arguments, task) is None
     assert preflight.check(arguments, task, force=True) is None
+
+
+def test_a_single_run_is_compared_with_nothing() -> None:
+    assert preflight.check(["objective.metric=train/loss", "data.num_samples=1000"], task) is None
 
 
 def test_what_is_forced_is_marked_beside_the_other_overrides_wherever_they_are() -> None:

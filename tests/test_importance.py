@@ -100,7 +100,7 @@ def test_without_noise_every_sentence_is_said():
     assert "What learning_rate should be depends on depth" in said or "What depth should be depends on learn" in said
     assert "What does not matter in this space: " in said
     assert {importance.param for importance in found.params if importance.matters is False} == {"width", "bias"}
-    assert "sampler searched" not in said
+    assert "not spread evenly" not in said
     assert found.together[0].params in {("depth", "learning_rate"), ("learning_rate", "depth")}
     assert found.together[0].share == pytest.approx(0.25, abs=0.05)
 
@@ -187,11 +187,34 @@ def test_what_tells_nothing_comparable_is_left_out_and_said_to_be(study, fill):
     assert "Left out, since they have no comparable value: 1 pruned, 1 failed and 1 infeasible." in text(found)
 
 
+def test_what_made_the_pruned_trials_bad_may_be_what_matters_most(study, fill):
+    """A learning rate too large is five units worse, and all of that was pruned: nothing of it is in what is left."""
+    space = {"rate": X, "depth": X, "idle": X}
+    fill(study, lambda p: 0.2 * p["depth"] + 0.1 * (p["rate"] > 0.5), count=64, **space)
+    whole = importances(study)
+    assert by_param(whole)["idle"].matters is False
+    assert "depth matters most." in text(whole)
+    assert "What does not matter in this space: idle" in text(whole)
+    rng = np.random.default_rng(1)
+    for _ in range(8):
+        params = {name: rng.uniform() for name in space}
+        pruned = create_trial(state=TrialState.PRUNED, params=params, distributions=space, intermediate_values={1: 5.0})
+        study.add_trial(pruned)
+    found = importances(study)
+    assert by_param(found)["depth"].matters
+    assert not [importance for importance in found.params if importance.matters is False]
+    assert "What matters among the trials that were trained to their end, as shares" in text(found)
+    assert "matters most" not in text(found)
+    assert "does not matter" not in text(found)
+    assert "cannot tell: whether idle" in text(found)
+
+
 def test_a_trial_that_diverged_counts_as_the_worst(study, fill):
     fill(study, lambda p: math.inf if p["rate"] > 0.7 else p["b"], count=48, rate=X, b=X)
     observed = observe(study)
     assert observed.diverged > 5
-    assert observed.badness.max() == max(trial.value for trial in study.trials if trial.value is not None)
+    worst = max(range(len(study.trials)), key=lambda number: study.trials[number].value or 0.0)
+    assert observed.badness.max() == observed.badness[worst]
     found = importances(study)
     assert found.diverged == observed.diverged
     assert by_param(found)["rate"].matters
@@ -208,7 +231,8 @@ def test_a_value_far_out_does_not_hide_the_others(study, fill):
 
 def test_the_best_trial_is_never_pulled_in(study, fill):
     fill(study, lambda p: -50.0 if p["a"] > 0.9 else p["a"], count=32, a=X)
-    assert observe(study).badness.min() == -50
+    observed = observe(study)
+    assert observed.badness.min() * 64 == -50
 
 
 def test_an_error_over_magnitudes_is_looked_at_in_logarithms(study, fill):

@@ -32,6 +32,7 @@ from sweep.results.report.build import MOVING, PICTURES, Report, make_report
 from sweep.results.report.caveats import caveats
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.luck import expected_best
+from sweep.results.report.ruler import ticks
 
 CHROMIUMS_OWN = (".google.com", ".googleapis.com")
 """Where Chromium looks for news of itself, whatever page it shows."""
@@ -313,7 +314,9 @@ def test_the_best_of_n_is_that_of_all_draws(rich: Made) -> None:
     rows = rich.csv("best_of_n")
     trials = complete(rich.study)
     own = {trial.number: trial.values[0] for trial in trials}
-    filled = [own.get(trial.number, trials[-1].values[0]) for trial in rich.study.trials]
+    run = [trial for trial in rich.study.trials if "repeat_of" not in trial.user_attrs]
+    assert len(run) == len(rich.study.trials) - 1
+    filled = [own.get(trial.number, trials[-1].values[0]) for trial in run]
     assert float(rows[0]["expected best"]) == pytest.approx(np.mean(filled))
     assert int(rows[-1]["n"]) == len(filled)
     assert float(rows[-1]["best so far in this study"]) == trials[0].values[0]
@@ -518,7 +521,11 @@ def test_scientific_parameters_are_compared_at_their_best_setting(tmp_path: Path
         assert float(rows[name]["best"]) == best.value
         assert float(rows[name]["low"]) <= float(rows[name]["of equally many"]) <= float(rows[name]["high"])
     assert "scientific" in asked.figures
-    check_axes(PICTURES["scientific"](asked.evidence))
+    picture = PICTURES["scientific"](asked.evidence)
+    check_axes(picture)
+    sentence = "Of model, these trials cannot tell which value is better."
+    assert sentence in picture.caption  # type: ignore[union-attr]
+    assert sentence in asked.page.text
     assert asked.page.caveats["held_still"] == "Held still, so that all this holds for these values alone: loss=mae."
 
 
@@ -547,6 +554,25 @@ def test_names_are_texts_whatever_is_in_them(tmp_path: Path) -> None:
     assert "<script>alert" not in odd.page.html
     assert all(load.startswith(("data:image/png", "#")) for load in odd.page.loads)
     assert odd.page.html.count("<script") == odd.page.html.count("</script>") == 1 + len(MOVING)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda number: [1.0, 2.0, 1e308][number % 3],
+        lambda number: [-1e308, 1e308][number % 2],
+        lambda number: 1e-310 * (1 + number),
+        lambda number: float(number == 7),  # nearly all of one value, and more than the forest looks at
+    ],
+)
+def test_any_finite_values_make_a_report(tmp_path: Path, value: Any) -> None:
+    space = {**ONE, "n": IntDistribution(1, 4)}
+    study, generator = journal(tmp_path, direction="maximize"), np.random.default_rng(0)
+    for trial in range(300 if value(8) == 0 else 24):
+        planted.add(study, planted.draw(space, generator), float(value(trial)), space=space)
+    extreme = made(study, tmp_path)
+    assert len(extreme.csv("leaderboard")) == len(study.trials)
+    assert [row["parameter"] for row in extreme.csv("importance")]
 
 
 def test_a_study_that_runs_and_has_trials_that_break_a_constraint(tmp_path: Path) -> None:
@@ -592,12 +618,18 @@ def test_too_few_trials(study: optuna.Study, count: int, expected: bool) -> None
         (IntDistribution(1, 5), 4, None),
         (IntDistribution(1, 2), 1, None),  # half of all trials are at either end
         (CategoricalDistribution(["a", "b", "c"]), "a", None),
+        (CategoricalDistribution([64, 16, 128, 32]), 128, "upper end of its range, 128:"),
+        (CategoricalDistribution([64, 16, 128, 32]), 64, None),
+        (CategoricalDistribution([0.5, 0.25, None]), 0.5, None),
+        (CategoricalDistribution([True, False]), True, None),
+        (CategoricalDistribution(["[-4,4]", "[-1,1]", "[-2,2]"]), "[-1,1]", "lower end of its range, [-1,1]:"),
+        (CategoricalDistribution(["[-4,4]", "[-1,1]", "[-2,2]"]), "[-2,2]", None),
     ],
 )
 def test_the_best_at_an_edge(study: optuna.Study, drawn: Any, middle: Any, expected: str | None) -> None:
     def far(params: dict[str, Any]) -> float:
         value = params["x"]
-        if isinstance(value, str):
+        if isinstance(drawn, CategoricalDistribution):
             return float(value != middle)
         return abs(math.log10(value / middle)) if drawn.log else abs(value - middle) + 0.0
 
@@ -718,7 +750,7 @@ def test_every_value_is_in_one_part_of_its_axis(drawn: Any) -> None:
     counts = Counter(sum(bucket.holds(trial.params["x"]) for bucket in buckets) for trial in study.trials)
     assert set(counts) == {1}
     assert len(buckets) <= 8
-    places, texts = axis.ticks()
+    places, texts = ticks(axis)
     assert len(places) == len(texts)
     assert places == sorted(places)
 

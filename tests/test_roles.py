@@ -116,13 +116,68 @@ def test_ranges_are_cut_into_parts_and_few_numbers_are_not(study: optuna.Study, 
         add(float(index), depth=1 + index % 4, width=1 + index, rate=float(10 ** (-4 + index / 16)))
     assert list(values(study, "depth")) == ["1", "2", "3", "4"]
     widths = values(study, "width")
-    assert list(widths) == ["1 to 11", "12 to 21", "22 to 32", "33 to 42", "43 to 53", "54 to 64"]
+    assert list(widths) == ["1 – 11", "12 – 21", "22 – 32", "33 – 42", "43 – 53", "54 – 64"]
     assert sum(value.trials for value in widths.values()) == 64
-    assert widths["12 to 21"].best == 11.0
+    assert widths["12 – 21"].best == 11.0
     rates = values(study, "rate")
     assert len(rates) == 6
-    assert next(iter(rates)) == "1e-4 to 4.64e-4"
+    assert next(iter(rates)) == "1e-4 – 4.6e-4"
     assert sum(value.trials for value in rates.values()) == 64
+
+
+def test_choices_that_read_alike_are_not_one(study: optuna.Study) -> None:
+    choices = [2, "2", True, "true", 1024.0, 1024.4, None, "null"]
+    study.set_user_attr("roles", {**ROLES, "scientific": ["x"]})
+    for index, choice in enumerate(choices):
+        drawn = {"x": CategoricalDistribution(choices)}
+        study.add_trial(create_trial(value=float(index), params={"x": choice}, distributions=drawn))
+    found = values(study, "x")
+    assert list(found) == ["2", '"2"', "true", '"true"', "1024.0", "1024.4", "null", '"null"']
+    assert [value.best for value in found.values()] == list(range(8))
+
+
+def asked(study: optuna.Study) -> list[tuple[str, str]]:
+    said = answer(study)
+    assert said is not None
+    return [pair for comparison in said.comparisons for pair in comparison.better or ()]
+
+
+def at_random(seed: int, value: Callable[[dict[str, Any]], float], trials: int = 64) -> optuna.Study:
+    """A study of random trials, whose value is that of a function of the params, and noise."""
+    drawn, rng = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)), np.random.default_rng(seed)
+    drawn.set_user_attr("roles", {**ROLES, "scientific": ["model", "width", "depth"]})
+    for _ in range(trials):
+        trial = drawn.ask(SPACE)
+        drawn.tell(trial, value(trial.params) + 0.1 * rng.standard_normal())
+    return drawn
+
+
+def test_where_nothing_matters_hardly_any_value_is_called_better() -> None:
+    assert sum(bool(asked(at_random(seed, lambda params: 0.0))) for seed in range(40)) <= 0.05 * 40
+
+
+def test_a_sampler_that_searches_favours_values_and_then_none_is_called_better() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    study.set_user_attr("roles", {**ROLES, "scientific": ["model", "width", "depth"]})
+    for _ in range(64):
+        trial = study.ask(SPACE)
+        study.tell(trial, abs(np.log10(trial.params["rate"]) + 2))
+    assert asked(study) == []
+    (comparison, *_) = answer(study).comparisons  # type: ignore[union-attr]
+    assert comparison.sentence.startswith(
+        "Of model, these trials cannot tell which value is better: their sampler sear"
+    )
+
+
+def test_a_value_that_is_better_at_its_best_is_called_so_and_the_others_are_not() -> None:
+    def value(params: dict[str, Any]) -> float:
+        return abs(np.log10(params["rate"]) + 2) + 0.7 * (params["model"] == "dense")
+
+    drawn = at_random(0, value)
+    assert asked(drawn) == [("gated", "dense")]
+    sentences = [comparison.sentence for comparison in answer(drawn).comparisons]  # type: ignore[union-attr]
+    assert sentences[0] == "Of model, gated is better than dense."
+    assert sentences[1:] == [f"Of {key}, these trials cannot tell which value is better." for key in ("width", "depth")]
 
 
 def test_a_maximized_objective_is_best_when_it_is_large(add: Add, study: optuna.Study) -> None:

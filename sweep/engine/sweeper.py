@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+SEEDS = 2**30
+"""From where on what is composed to be checked is given seeds: which nobody types."""
+
 STOP_SECONDS = 20.0
 """How long agents elsewhere may take to end their trials after Ctrl-C was pressed twice."""
 
@@ -133,11 +136,14 @@ class StudySweeper:
         beside_it = baselines.read(settings, self._config, space.fixed)
         loader = self._context.config_loader
         roles.read(settings, space, self._config, loader)
+        # Each has a seed of its own, as trials have: what follows the seed moves. The first keeps what was typed.
+        others = ([f"{settings.seed_key}={seed}"] if settings.seed_key else [] for seed in itertools.count(SEEDS))
+        seeded: Iterator[list[str]] = itertools.chain([[]], others)
         try:
             return Composed(
-                [loader.load_sweep_config(self._config, point) for point in space.points()],
+                [loader.load_sweep_config(self._config, [*point, *next(seeded)]) for point in space.points()],
                 {
-                    name: loader.load_sweep_config(self._config, list(lines))
+                    name: loader.load_sweep_config(self._config, [*lines, *next(seeded)])
                     for name, lines in beside_it.overrides.items()
                 },
             )
@@ -204,7 +210,7 @@ class StudySweeper:
         page = run.page(work.home) if run else None
         with _told():
             try:
-                other = self._run_beside(work, page, more)
+                other = self._run_beside(work, page, more, study)
             except KeyboardInterrupt:
                 return True
             finally:
@@ -215,8 +221,16 @@ class StudySweeper:
             raise CompactHydraException(f"Study {work.name}: {other.supervisor.hopeless}; {anew}")
         return other.supervisor.interrupted.is_set()
 
-    def _begin(self, candidates: Iterator[Work], while_it_runs: contextlib.ExitStack) -> tuple[Work, Running]:
-        """Makes or resumes the first of these studies whose configuration is this one, and takes its lease."""
+    def _begin(
+        self, candidates: Iterator[Work], while_it_runs: contextlib.ExitStack, sibling_of: optuna.Study | None = None
+    ) -> tuple[Work, Running]:
+        """Makes or resumes the first of these studies whose configuration is this one, and takes its lease.
+
+        Args:
+            candidates: the studies.
+            while_it_runs: gives the lease back.
+            sibling_of: the study that it is a sibling of, if it is one.
+        """
         work = next(candidates)
         settings = work.settings
         storage = open_storage(settings.storage, work.home)
@@ -224,15 +238,17 @@ class StudySweeper:
             with only_one(work.home):
                 go_on = settings.if_changed == "go_on"
                 study = create_or_resume(storage, work.name, work.identity, settings.seed, go_on)
-                if settings.not_comparable:  # never taken back: the trials that it is said of stay
-                    study.set_user_attr(studies.NOT_COMPARABLE, settings.not_comparable)
+                # Never taken back: the trials that it is said of stay. A sibling's are compared with the study's.
+                marked = sibling_of.user_attrs.get(studies.NOT_COMPARABLE) if sibling_of else None
+                if reason := settings.not_comparable or marked:
+                    study.set_user_attr(studies.NOT_COMPARABLE, reason)
                 remember(work.home, settings.storage)
                 supervisor = while_it_runs.enter_context(Supervisor(study, storage, settings))
                 _say_what_is_asked(study, work)
         except ChangedError:
             if (further := next(candidates, None)) is None:
                 raise
-            return self._begin(itertools.chain([further], candidates), while_it_runs)
+            return self._begin(itertools.chain([further], candidates), while_it_runs, sibling_of)
         return work, Running(study, supervisor)
 
     def _run(
@@ -273,12 +289,14 @@ class StudySweeper:
         found = baselines.read(work.settings, self._config, work.space.fixed)
         if found.overrides:
             theirs = sibling("baselines", work.name, work.home, found, work.settings, self._config)
-            summary.show(self._run_beside(theirs, page, lambda _: found.trials(), running).study)
+            summary.show(self._run_beside(theirs, page, lambda _: found.trials(), running.study, running).study)
 
-    def _run_beside(self, work: Work, page: StudyPage | None, more: More, main: Running | None = None) -> Running:
-        """Runs a sibling study, whose runs are under the study's; whoever stops it stops the `main` study, too."""
+    def _run_beside(
+        self, work: Work, page: StudyPage | None, more: More, of: optuna.Study, main: Running | None = None
+    ) -> Running:
+        """Runs a sibling `of` a study, whose runs are under the study's; whoever stops it stops `main`, too."""
         with contextlib.ExitStack() as while_it_runs:
-            _, other = self._begin(iter([work]), while_it_runs)
+            _, other = self._begin(iter([work]), while_it_runs, of)
             study, own = other.study, beside(page, other.study)
             policy = log_model(self._settings)
             models = model_logger(study, own, policy if policy == "all" else "none", work.folder)

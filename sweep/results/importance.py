@@ -14,6 +14,9 @@ neither, these trials cannot tell.
 A share is one of the search space, each parameter drawn as its distribution says: a narrower range has another answer.
 It is also one of the objective as it is, but for what is far out at the bad end, unless that is a positive error over
 magnitudes, of which it is the logarithm.
+
+Where trials were pruned, all of it is of those that were trained to their end alone: what made the others bad may be
+what matters most. Then nothing is said to matter most, or not to matter.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ NEGLIGIBLE = 0.02
 FEWEST = 10
 """Trials below which nothing is said."""
 
+NOTHING = (None, None)
+"""What a measure says of a parameter that it says nothing of: neither a share nor an interval."""
+
 
 @dataclass(frozen=True)
 class Importance:
@@ -54,7 +60,8 @@ class Importance:
         ped_anova_interval: 95%.
         fanova: its share among all parameters; these sum to 1.
         fanova_interval: 95%.
-        matters: True if its share is certain to be above `NEGLIGIBLE`, False if it is certain not to be.
+        matters: True if its share is certain to be above `NEGLIGIBLE`, False if it is certain not to be, and no trial
+            was pruned.
     """
 
     param: str
@@ -75,7 +82,7 @@ class Together:
         params: their keys.
         share: of the objective's variation.
         share_interval: 95%.
-        matters: True if the share is certain to be above `NEGLIGIBLE`, False if it is certain not to be.
+        matters: as that of `Importance`.
     """
 
     params: tuple[str, str]
@@ -125,7 +132,8 @@ def importances(study: optuna.Study, seed: int = 0, objective: int = 0) -> Impor
     together = _together(observed, variation)
     more_than = _more_than(observed, variation, params)
     name = f"{'the logarithm of ' if observed.logarithmic else ''}{objective_names(study)[objective]}"
-    said = sentences.findings(params, together, more_than, _interval(variation.rest), name, NEGLIGIBLE)
+    whole = not observed.pruned
+    said = sentences.findings(params, together, more_than, _interval(variation.rest), name, NEGLIGIBLE, whole)
     return Importances(params, together, more_than, (*basis, *said), trials, observed.diverged)
 
 
@@ -135,11 +143,10 @@ def _params(
     found = []
     for column, axis in enumerate(observed.axes):
         draws = variation.total[:, column]
-        found.append(
-            Importance(
-                axis.name, float(draws.mean()), _interval(draws), *peds[axis.name], *forest[axis.name], _matters(draws)
-            )
-        )
+        ped, ped_interval = peds.get(axis.name, NOTHING)
+        alone, alone_interval = forest.get(axis.name, NOTHING)
+        share, interval, matters = float(draws.mean()), _interval(draws), _matters(draws, observed)
+        found.append(Importance(axis.name, share, interval, ped, ped_interval, alone, alone_interval, matters))
     found.sort(key=lambda importance: importance.share or 0.0, reverse=True)
     return (*found, *map(Importance, observed.constant))
 
@@ -147,7 +154,10 @@ def _params(
 def _together(observed: Observations, variation: Variation) -> tuple[Together, ...]:
     found = [
         Together(
-            (observed.axes[one].name, observed.axes[other].name), float(draws.mean()), _interval(draws), _matters(draws)
+            (observed.axes[one].name, observed.axes[other].name),
+            float(draws.mean()),
+            _interval(draws),
+            _matters(draws, observed),
         )
         for (one, other), draws in variation.pairs.items()
     ]
@@ -166,9 +176,9 @@ def _more_than(
     )
 
 
-def _matters(draws: Numbers) -> bool | None:
+def _matters(draws: Numbers, observed: Observations) -> bool | None:
     above = float(np.mean(draws > NEGLIGIBLE))
-    return True if above >= CERTAIN else False if above <= 1 - CERTAIN else None
+    return True if above >= CERTAIN else False if above <= 1 - CERTAIN and not observed.pruned else None
 
 
 def _interval(draws: Numbers) -> tuple[float, float]:

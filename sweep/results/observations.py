@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from scipy import stats
 
 from sweep.engine.study import REPEAT_OF, is_feasible
 
@@ -24,6 +25,10 @@ FAR_OUT = 3.0
 
 MAGNITUDES = 30.0
 """Ratio between the 95% and the 5% quantile of a positive objective from which on its logarithm is looked at."""
+
+
+UNLIKELY = 0.001
+"""How often trials that were drawn evenly are taken for others, for each parameter."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,10 @@ class Observations:
         constant: the names of those that did not.
         points: places on the axes, [trial, axis] between 0 and 1; NaN where a trial has no such parameter.
         badness: of each trial; smaller is better. The objective, negated if it is maximized, with what is far out
-            at the bad end pulled in, and a trial that diverged as bad as the worst.
+            at the bad end pulled in, and a trial that diverged as bad as the worst; in units that are a power of two,
+            such that none is above 1 in size: squares of the objective may be more than a float holds.
         logarithmic: whether the badness is the objective's logarithm.
+        pruned: how many trials were pruned, so that what made them bad is not seen.
         diverged: how many trials diverged.
         far_out: how many values were pulled in.
     """
@@ -79,6 +86,7 @@ class Observations:
     points: Numbers
     badness: Numbers
     logarithmic: bool
+    pruned: int
     diverged: int
     far_out: int
 
@@ -87,7 +95,8 @@ def observe(study: optuna.Study, objective: int = 0) -> Observations:
     """Reads a study.
 
     Left out are trials that are infeasible, were told another's value, were pruned or failed. One that diverged
-    (PRUNED, with that reason) is kept: it says where the space is bad.
+    (PRUNED, with that reason) is kept: it says where the space is bad. The last report of one that was pruned would not
+    do as its value: it says how fast something is learnt, which other parameters may decide than how well.
 
     Args:
         study: the study.
@@ -95,22 +104,51 @@ def observe(study: optuna.Study, objective: int = 0) -> Observations:
     """
     sign = 1.0 if study.directions[objective] == StudyDirection.MINIMIZE else -1.0
     found: list[tuple[FrozenTrial, float]] = []
+    pruned = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         if not is_feasible(trial) or REPEAT_OF in trial.user_attrs or not trial.params:
             continue
-        if trial.state == TrialState.PRUNED:
-            value = math.inf if str(trial.user_attrs.get("reason", "")).startswith("diverged") else math.nan
-        else:
-            value = sign * trial.values[objective]
-        if not math.isnan(value):
+        if diverged(trial):
+            found.append((trial, math.inf))
+        elif trial.state == TrialState.PRUNED:
+            pruned += 1
+        elif not math.isnan(value := sign * trial.values[objective]):
             found.append((trial, value))
     trials = [trial for trial, _ in found]
     raw = np.array([value for _, value in found])
     axes, constant = _axes(trials)
     points = np.array([[_place(axis, trial) for axis in axes] for trial in trials]).reshape(len(trials), len(axes))
     logarithmic = sign > 0 and _spans_magnitudes(raw[np.isfinite(raw)])
-    badness, far_out = _pulled_in(np.log10(raw) if logarithmic else raw)
-    return Observations(trials, axes, constant, points, badness, logarithmic, int(np.isinf(raw).sum()), far_out)
+    badness, far_out = _pulled_in(_scaled(np.log10(raw) if logarithmic else raw))
+    lost = int(np.isinf(raw).sum())
+    return Observations(trials, axes, constant, points, badness, logarithmic, pruned, lost, far_out)
+
+
+def diverged(trial: FrozenTrial) -> bool:
+    """Whether a trial was given up because its objective was not finite."""
+    return trial.state == TrialState.PRUNED and str(trial.user_attrs.get("reason", "")).startswith("diverged")
+
+
+def spread_evenly(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether trials may have been drawn evenly: on each axis a test that errs once in a thousand.
+
+    Of choices it is Pearson's, of numbers Kolmogorov's.
+    """
+    axes, _ = _axes(trials)
+    for axis in axes:
+        known = np.sort([axis.place(trial.params[axis.name]) for trial in trials if axis.name in trial.params])
+        count = len(known)
+        if axis.is_choice:
+            seen = np.bincount(np.floor(known * axis.levels).astype(int), minlength=axis.levels)
+            if stats.chisquare(seen).pvalue < UNLIKELY:
+                return False
+            continue
+        largest_tie = np.unique(known, return_counts=True)[1].max() / count  # a grid's steps are no unevenness
+        above = np.arange(1, count + 1) / count - known
+        distance = max(above.max(), (1 / count - above).max())
+        if distance > stats.kstwobign.isf(UNLIKELY) / np.sqrt(count) + largest_tie:
+            return False
+    return True
 
 
 def _place(axis: Axis, trial: FrozenTrial) -> float:
@@ -154,7 +192,13 @@ def _spans_magnitudes(values: Numbers) -> bool:
     if not len(values) or values.min() <= 0:
         return False
     low, high = np.quantile(values, [0.05, 0.95])
-    return bool(high > MAGNITUDES * low)
+    return bool(high / MAGNITUDES > low)
+
+
+def _scaled(raw: Numbers) -> Numbers:
+    """Values in units of the power of two above the largest."""
+    _, power = np.frexp(np.abs(raw[np.isfinite(raw)]).max(initial=0.0))
+    return np.asarray(np.ldexp(raw, -power))
 
 
 def _pulled_in(raw: Numbers) -> tuple[Numbers, int]:

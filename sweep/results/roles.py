@@ -1,23 +1,21 @@
 """What a study says about its scientific parameters: each value at its best nuisance setting, and what was held still.
 
 A value that had more trials had more luck. So the best of each is judged as the best of equally many: of as many trials
-as the value with the fewest has, drawn with replacement from its own. The distribution of that has a closed form: of N
-trials in order, the best of m draws is beyond the i-th with probability ((N - i) / N)^m (Dodge et al., 2019, "Show Your
-Work: Improved Reporting of Experimental Results", section 3).
+as the value with the fewest has, drawn with replacement from its own. What that varies by says nothing of trials that
+were not run, so that two of them far apart prove nothing. That one value is better than another is said only where a
+permutation test says so (`sweep.results.better`), corrected for all pairs of values of all scientific parameters. It
+holds for trials that were drawn evenly: a sampler that searches gives some values better settings of the others.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from rich.box import SIMPLE_HEAD
@@ -26,16 +24,18 @@ from rich.table import Table
 
 from sweep.engine.roles import ROLES
 from sweep.engine.study import REPEAT_OF, attempts
+from sweep.results.better import Floats, compare, weights
+from sweep.results.interval import holm
 from sweep.results.leaderboard import number, objective_name, ranked
-
-PARTS = 6
-"""Into how many parts a range of numbers is cut, equal ones on its scale."""
-
-FEW = 8
-"""Up to how many numbers of a range are looked at one by one."""
+from sweep.results.observations import spread_evenly
+from sweep.results.report.axis import Axis, axes_of, text
+from sweep.results.words import listed
 
 LEAST = 3
 """How many trials a value must have to be compared with the others."""
+
+ERROR = 0.02
+"""How probable it may be that any value of any parameter is called better where none is."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Value:
         best: the best objective that any of them reached; None if none has a result.
         trial: the number of that trial.
         setting: the other parameters of that trial.
-        middle: the median of the best of equally many trials; None if it has too few to be compared.
-        low: lower end of the 95% interval of that best; like the median never beyond what was seen.
-        high: its upper end.
+        middle: the median of the best of equally many of its trials; None if it has too few to be compared.
+        low: the 2.5% quantile of that best, which like the median is never beyond what was seen.
+        high: the 97.5% quantile.
     """
 
     label: str
@@ -71,11 +71,25 @@ class Comparison:
         key: of the parameter.
         draws: as the best of how many trials each is judged.
         values: of the parameter.
+        better: labels of every two values of which it is certain that the first is better than the second; None if the
+            trials are not spread evenly over the search space, so that nothing is.
     """
 
     key: str
     draws: int
     values: tuple[Value, ...]
+    better: tuple[tuple[str, str], ...] | None = ()
+
+    @property
+    def sentence(self) -> str:
+        """Which value is better than which, in words."""
+        if self.better is None:
+            why = "their sampler searched, and gave some values better settings of the other parameters than others"
+            return f"Of {self.key}, these trials cannot tell which value is better: {why}."
+        winners = dict.fromkeys(first for first, _ in self.better)
+        beaten = {one: [other for first, other in self.better if first == one] for one in winners}
+        said = "; ".join(f"{one} is better than {listed(others)}" for one, others in beaten.items())
+        return f"Of {self.key}, {said or 'these trials cannot tell which value is better'}."
 
 
 @dataclass(frozen=True)
@@ -104,28 +118,37 @@ def answer(study: optuna.Study) -> Answer | None:
     last = [tries[-1] for _, tries in sorted(attempts(study).items())]
     ended = [trial for trial in last if trial.state.is_finished() and REPEAT_OF not in trial.user_attrs]
     costs = {trial.number: sign * trial.values[0] for trial in ranked(study)}
-    comparisons = []
-    for key in roles["scientific"]:
-        parts = _parts([trial for trial in ended if key in trial.params], key)
-        draws = min((len(part) for part in parts.values() if len(part) >= LEAST), default=0)
-        values = [_value(key, label, part, costs, sign, draws) for label, part in parts.items()]
-        comparisons += [Comparison(key, draws, tuple(values))] if values else []
+    groups = {axis.key: _groups(axis, ended) for axis in axes_of(ended) if axis.key in roles["scientific"]}
+    draws = {key: min((len(t) for t in found.values() if len(t) >= LEAST), default=0) for key, found in groups.items()}
+    better = _better(groups, draws, costs) if spread_evenly(ended) else None
+    comparisons = [
+        Comparison(
+            key,
+            draws[key],
+            tuple(_value(key, label, trials, costs, sign, draws[key]) for label, trials in groups[key].items()),
+            None if better is None else tuple((one, other) for of, one, other in better if of == key),
+        )
+        for key in roles["scientific"]
+        if key in groups
+    ]
     return Answer(tuple(comparisons), dict(roles["fixed"]))
 
 
 def table(study: optuna.Study, said: Answer) -> Table:
     """What a study says about its scientific parameters, as a table; beneath it, what was held still."""
-    held = ", ".join(f"{key}={_text(value)}" for key, value in said.fixed.items())
+    held = ", ".join(f"{key}={text(value)}" for key, value in said.fixed.items())
+    beneath = [each.sentence for each in said.comparisons]
+    beneath += [f"Holds for what was held still: {held}"] if held else []
     board = Table(
         title=f"{study.study_name}: {objective_name(study)} of each value at its best setting of the others",
-        caption=f"Holds for what was held still: {held}" if held else None,
+        caption=escape("\n".join(beneath)),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
     )
     board.add_column("")
     board.add_column("value")
-    for heading in ("trials", "best", "by trial", "best of", "equally many (95%)"):
+    for heading in ("trials", "best", "by trial", "best of", "equally many"):
         board.add_column(heading, justify="right")
     for comparison in said.comparisons:
         for index, value in enumerate(comparison.values):
@@ -153,56 +176,46 @@ def _value(
     value = Value(label, len(trials), sign * costs[best.number], best.number, setting)
     if len(trials) < LEAST:
         return value
-    worst = max(costs.values())
-    ordered = np.sort([costs.get(trial.number, worst) for trial in trials])
+    ordered = np.sort(_costs(trials, costs))
     low, middle, high = sorted(sign * quantile for quantile in best_of(ordered, draws))
     return replace(value, middle=middle, low=low, high=high)
 
 
-def best_of(ordered: NDArray[np.floating], draws: int) -> tuple[float, float, float]:
+def _groups(axis: Axis, trials: Sequence[FrozenTrial]) -> dict[str, list[FrozenTrial]]:
+    """Trials by the value of a parameter, or by the part of its range, in its order; only those that have any."""
+    having = [trial for trial in trials if axis.key in trial.params]
+    found = {
+        bucket.label: [trial for trial in having if bucket.holds(trial.params[axis.key])] for bucket in axis.buckets()
+    }
+    return {label: inside for label, inside in found.items() if inside}
+
+
+def _better(
+    groups: Mapping[str, Mapping[str, Sequence[FrozenTrial]]], draws: Mapping[str, int], costs: Mapping[int, float]
+) -> list[tuple[str, str, str]]:
+    """Of every two values of a parameter of which one is certain to be better: its key, the better and the other."""
+    rng = np.random.default_rng(0)
+    found, p_values = [], []
+    for key, of in groups.items() if costs else ():
+        enough = {label: _costs(trials, costs) for label, trials in of.items() if len(trials) >= LEAST}
+        for one, other in itertools.combinations(enough, 2):
+            lead, p = compare(enough[one], enough[other], draws[key], rng)
+            found.append((key, one, other) if lead > 0 else (key, other, one))
+            p_values.append(p)
+    return [each for each, p in zip(found, holm(p_values), strict=True) if p < ERROR]
+
+
+def _costs(trials: Sequence[FrozenTrial], costs: Mapping[int, float]) -> Floats:
+    """What trials cost; one without a result as much as the worst that has one."""
+    worst = max(costs.values())
+    return np.array([costs.get(trial.number, worst) for trial in trials])
+
+
+def best_of(ordered: Floats, draws: int) -> tuple[float, float, float]:
     """The least of `draws` values drawn with replacement from these, in rising order: its 2.5%, 50% and 97.5%."""
-    count = len(ordered)
-    reached = 1 - ((count - np.arange(1, count + 1)) / count) ** draws  # that the least is at most the i-th
+    reached = np.cumsum(weights(len(ordered), draws))  # how probable it is that the least is at most the i-th
     low, middle, high = (float(ordered[np.searchsorted(reached, share)]) for share in (0.025, 0.5, 0.975))
     return low, middle, high
-
-
-def _parts(trials: Sequence[FrozenTrial], key: str) -> dict[str, list[FrozenTrial]]:
-    """Trials by the value of a parameter, or by the part of its range, in its order; only those that have any."""
-    drawn = [trial.distributions[key] for trial in trials]
-    choices = [choice for one in drawn if isinstance(one, CategoricalDistribution) for choice in one.choices]
-    if choices or not trials:
-        found: dict[str, list[FrozenTrial]] = {_text(choice): [] for choice in choices}
-        for trial in trials:
-            found[_text(trial.params[key])].append(trial)
-        return {label: part for label, part in found.items() if part}
-    numbers: list[Any] = drawn
-    low, high = min(one.low for one in numbers), max(one.high for one in numbers)
-    values = sorted({trial.params[key] for trial in trials})
-    step = numbers[-1].step
-    if low == high or (step is not None and (high - low) / step < FEW):
-        found = {number(value): [] for value in values}
-        for trial in trials:
-            found[number(trial.params[key])].append(trial)
-        return found
-    edges = (np.geomspace if numbers[-1].log else np.linspace)(low, high, PARTS + 1)
-    if isinstance(numbers[-1], IntDistribution):
-        edges = np.unique([low, *(math.ceil(edge) for edge in edges[1:-1]), high + 1])
-    where = np.clip(np.searchsorted(edges, [t.params[key] for t in trials], side="right") - 1, 0, len(edges) - 2)
-    labels = [_range(first, last, isinstance(numbers[-1], IntDistribution)) for first, last in pairwise(edges)]
-    found = {label: [] for label in labels}
-    for trial, index in zip(trials, where, strict=True):
-        found[labels[index]].append(trial)
-    return {label: part for label, part in found.items() if part}
-
-
-def _range(first: float, last: float, integer: bool) -> str:
-    ends = (number(int(first)), number(int(last) - 1)) if integer else (number(float(first), 3), number(float(last), 3))
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _text(choice: Any) -> str:
-    return "null" if choice is None else str(choice).lower() if isinstance(choice, bool) else number(choice)
 
 
 def _interval(value: Value) -> str:

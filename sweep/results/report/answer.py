@@ -9,7 +9,7 @@ from sweep.results.origin import CONFIRMED
 from sweep.results.progress import params_line
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.references import Reference
-from sweep.results.report.words import counted
+from sweep.results.words import counted
 
 
 def answer(evidence: Evidence) -> list[str]:
@@ -24,6 +24,8 @@ def answer(evidence: Evidence) -> list[str]:
     if verdict := (evidence.attributes.get(CONFIRMED) or {}).get("verdict"):
         said.append(f"Confirmed with new seeds, on the test set: {verdict}")
     said += [" ".join(found.sentences) for found in evidence.importances]
+    if evidence.roles and evidence.roles.comparisons:
+        said.append(" ".join(each.sentence for each in evidence.roles.comparisons))
     return said
 
 

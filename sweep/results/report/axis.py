@@ -1,18 +1,15 @@
-"""A parameter of the search space as an axis of a figure: its scale, its buckets, what it is called."""
+"""A parameter of the search space as an axis: its scale, its buckets, what it is called."""
 
 from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
@@ -21,9 +18,6 @@ from sweep.results.leaderboard import number
 
 BUCKETS = 6
 """Into how many parts a range of numbers is cut."""
-
-ROOM = 0.19
-"""How far marks are from each other at least, as a share of the axis."""
 
 LINE = 28
 """How many characters a line of a label has."""
@@ -123,13 +117,13 @@ class Axis:
         low, high = (0.0, len(self.choices) - 1.0) if self.choices is not None else (self.low, self.high)
         if high <= low:
             return np.full_like(np.asarray(at, float), 0.5)
-        return (self._scaled(at) - self._scaled(low)) / (self._scaled(high) - self._scaled(low))
+        return (self.scaled(at) - self.scaled(low)) / (self.scaled(high) - self.scaled(low))
 
     def grid(self, count: int) -> Any:
         """Coordinates along the axis: of every choice, or `count` evenly on its scale."""
         if self.choices is not None:
             return np.arange(len(self.choices), dtype=float)
-        return self._unscaled(np.linspace(self._scaled(self.low), self._scaled(self.high), count))
+        return self.unscaled(np.linspace(self.scaled(self.low), self.scaled(self.high), count))
 
     def buckets(self) -> tuple[Bucket, ...]:
         """The axis cut into parts: a choice each, one of few numbers each, else parts of equal length on its scale."""
@@ -141,94 +135,63 @@ class Axis:
             step = self.step or 1.0
             values = [self.low + index * step for index in range(round((self.high - self.low) / step) + 1)]
             # Each holds what is nearest to it, as floats with a step have dust behind the point.
-            return tuple(Bucket(number(self._own(v)), v, (v - step / 2, v + step / 2), closed=False) for v in values)
+            return tuple(Bucket(number(self.own(v)), v, (v - step / 2, v + step / 2), closed=False) for v in values)
         edges = [float(edge) for edge in self.grid(BUCKETS + 1)]
         if self.integer:
             edges = sorted({self.low, *(float(math.ceil(edge)) for edge in edges[1:-1]), self.high + 1})
         digits = next((many for many in (2, 3, 4) if len({number(edge, many) for edge in edges}) == len(edges)), 6)
         return tuple(self._bucket(first, last, last == edges[-1], digits) for first, last in pairwise(edges))
 
-    def edge(self, low: bool) -> tuple[Bucket, float]:
-        """An end of a range of numbers: its last number if there are few, else its last tenth.
+    @property
+    def rising(self) -> tuple[Any, ...] | None:
+        """The choices in rising order, if all are numbers, or all are ranges of numbers; then by their width."""
+        widths = [_width(choice) for choice in self.choices or ()]
+        known = [width for width in widths if width is not None]
+        if not known or len(known) < len(widths) or len({kind for kind, _ in known}) > 1:
+            return None
+        return tuple(choice for _, choice in sorted(zip(known, self.choices or (), strict=True), key=lambda at: at[0]))
+
+    def edge(self, low: bool) -> tuple[Bucket, float] | None:
+        """An end of a range: of numbers the last one if there are few, else the last tenth; of choices the last one.
 
         Returns:
-            The end, and the share of points in it if points are drawn evenly on the scale of the axis.
+            The end, and the share of points in it if points are drawn evenly on the scale of the axis; None of choices
+            without an order.
         """
+        if self.choices is not None:
+            if (rising := self.rising) is None:
+                return None
+            last = rising[0 if low else -1]
+            return self.buckets()[int(self.at(last))], 1 / len(rising)
         if self.few:
             every = self.buckets()
             end = every[0 if low else -1]
-            first, last = (self._scaled(edge.values[side]) for edge, side in ((every[0], 0), (every[-1], 1)))
-            width = self._scaled(end.values[1]) - self._scaled(end.values[0])
+            first, last = (self.scaled(edge.values[side]) for edge, side in ((every[0], 0), (every[-1], 1)))
+            width = self.scaled(end.values[1]) - self.scaled(end.values[0])
             return end, float(width / (last - first))
         inner = float(self.grid(11)[1 if low else -2])
         values = (self.low, inner) if low else (inner, self.high)
-        return Bucket(number(self._own(values[0 if low else 1])), values[0 if low else 1], values), 0.1
+        return Bucket(number(self.own(values[0 if low else 1])), values[0 if low else 1], values), 0.1
 
-    def ticks(self) -> tuple[list[float], list[str]]:
-        """Coordinates that a drawing without ticks of its own marks, and what to write there."""
-        if self.choices is not None:
-            return [float(at) for at in range(len(self.choices))], [text(choice) for choice in self.choices]
-        if not self.varies:
-            return [self.low], [number(self._own(self.low))]
-        if not self.log:
-            inside = [float(at) for at in MaxNLocator(5, integer=self.integer).tick_values(self.low, self.high)]
-        else:
-            least, most = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            marks = (1,) if most - least > 3 else (1, 3) if most - least > 1 else (1, 2, 3, 5)
-            inside = [mark * 10.0**power for power in range(least, most + 1) for mark in marks]
-        marked = [self.low, self.high]
-        for at in inside:
-            if self.low < at < self.high and all(abs(self.unit(at) - self.unit(other)) > ROOM for other in marked):
-                marked.append(at)
-        return sorted(marked), [number(self._own(at), 3) for at in sorted(marked)]
+    def own(self, value: float) -> int | float:
+        """A number as the parameter has it: an integer, if only integers are drawn."""
+        return round(value) if self.integer else value
 
-    def draw(self, axes: Axes, which: str = "x") -> None:
-        """Gives axes of a figure this scale, its ends and its label."""
-        across = which == "x"
-        set_label = axes.set_xlabel if across else axes.set_ylabel
-        set_label(textwrap.fill(self.label, LINE, break_long_words=False)).set_parse_math(False)
-        axis = axes.xaxis if across else axes.yaxis
-        if self.choices is not None:
-            marked, texts = self.ticks()
-            long = across and sum(len(short) for short in texts) > 24
-            axis.set_ticks(marked, [cut(short, 18) for short in texts], rotation=30 if long else 0)
-            for made in axis.get_ticklabels():
-                made.set_parse_math(False)
-                made.set_horizontalalignment("right" if long or not across else "center")
-        elif self.log and self.varies:
-            (axes.set_xscale if across else axes.set_yscale)("log")
-            marked, texts = self.ticks()
-            axis.set_ticks(marked, texts)
-            axis.set_ticks([], minor=True)
-        elif self.integer:
-            axis.set_major_locator(MaxNLocator(6, integer=True))
-        (axes.set_xlim if across else axes.set_ylim)(*self._ends())
+    def scaled(self, at: Any) -> Any:
+        """Numbers such that the scale has them evenly: their log10 in log scale."""
+        return np.log10(at) if self.log else np.asarray(at, float)
 
-    def _ends(self) -> tuple[float, float]:
-        if self.choices is not None:
-            return -0.5, len(self.choices) - 0.5
-        if not self.varies:
-            return self.low - 0.5, self.high + 0.5
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        room = 0.04 * (high - low)
-        return float(self._unscaled(low - room)), float(self._unscaled(high + room))
+    def unscaled(self, scaled: Any) -> Any:
+        """Numbers that were scaled, as they were."""
+        return 10.0 ** np.asarray(scaled) if self.log else np.asarray(scaled)
 
     def _bucket(self, first: float, last: float, is_last: bool, digits: int) -> Bucket:
-        middle = float(self._unscaled((self._scaled(first) + self._scaled(last)) / 2))
+        middle = float(self.unscaled((self.scaled(first) + self.scaled(last)) / 2))
         if not self.integer:
             return Bucket(f"{number(first, digits)} – {number(last, digits)}", middle, (first, last), is_last)
         ends = int(first), int(last) - 1
         named = str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} – {ends[1]}"
         return Bucket(named, middle, (first, last), closed=False)
-
-    def _own(self, value: float) -> int | float:
-        return round(value) if self.integer else value
-
-    def _scaled(self, at: Any) -> Any:
-        return np.log10(at) if self.log else np.asarray(at, float)
-
-    def _unscaled(self, scaled: Any) -> Any:
-        return 10.0 ** np.asarray(scaled) if self.log else np.asarray(scaled)
 
 
 def axes_of(trials: Iterable[FrozenTrial]) -> tuple[Axis, ...]:
@@ -247,10 +210,10 @@ def axes_of(trials: Iterable[FrozenTrial]) -> tuple[Axis, ...]:
 
 
 def text(choice: Any) -> str:
-    """A choice, as people read it: a text that would be taken for something else is in quotes."""
+    """A choice, as people read it, different ones in different words: a text that reads like a number is in quotes."""
     if isinstance(choice, str):
         return json.dumps(choice) if _means(choice) else choice
-    return "null" if choice is None else str(choice).lower() if isinstance(choice, bool) else number(choice)
+    return "null" if choice is None else str(choice).lower() if isinstance(choice, bool) else repr(choice)
 
 
 def _means(words: str) -> bool:
@@ -259,6 +222,24 @@ def _means(words: str) -> bool:
         return isinstance(json.loads(words), int | float | None)
     except ValueError:
         return False
+
+
+def _width(choice: Any) -> tuple[str, float] | None:
+    """What choices are ordered by: a number by its size, a pair of numbers, or its text, by how far apart they are."""
+    if isinstance(choice, str):
+        try:
+            choice = json.loads(choice) if choice.startswith("[") else None
+        except ValueError:
+            return None
+    if _is_number(choice):
+        return "number", float(choice)
+    if isinstance(choice, list) and len(choice) == 2 and all(map(_is_number, choice)):
+        return "range", float(choice[1] - choice[0])
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def cut(words: str, most: int) -> str:

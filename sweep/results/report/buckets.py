@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.results.observations import diverged
 from sweep.results.report.axis import Axis, Bucket
-from sweep.results.report.evidence import Evidence, diverged
+from sweep.results.report.evidence import Evidence
 
 ENDS = ("complete", "pruned", "diverged", "failed")
 """What becomes of trials."""

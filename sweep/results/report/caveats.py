@@ -15,7 +15,7 @@ from sweep.results.progress import params_line
 from sweep.results.report.axis import Axis
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence, facts
-from sweep.results.report.words import counted
+from sweep.results.words import counted
 
 CHANCE = 0.01
 """How probable it may be that so many of the top trials are at an edge by chance."""
@@ -72,10 +72,12 @@ def at_an_edge(evidence: Evidence) -> Iterator[Caveat]:
         return
     for axis in evidence.ordered:
         inside = [trial for trial in top if axis.key in trial.params]
-        if axis.choices is not None or top[0] not in inside:
+        if top[0] not in inside:
             continue
         for low in (True, False):
-            end, share = axis.edge(low)
+            if (edge := axis.edge(low)) is None:
+                continue
+            end, share = edge
             there = [trial for trial in inside if end.holds(trial.params[axis.key])]
             if top[0] in there and _by_chance(len(there), len(inside), share) < CHANCE:
                 yield Caveat(

@@ -140,11 +140,6 @@ def last_report(trial: FrozenTrial) -> float:
     return last if math.isfinite(last) else math.nan
 
 
-def diverged(trial: FrozenTrial) -> bool:
-    """Whether a trial was given up because its objective was not finite."""
-    return trial.state == TrialState.PRUNED and str(trial.user_attrs.get("reason", "")).startswith("diverged")
-
-
 def facts(trial: FrozenTrial) -> Mapping[str, Any]:
     """What a trial has said about itself: its facts, and under their bare names the metrics cost/…."""
     costs = {name.removeprefix(COST): value for name, value in metrics_of(trial).items() if name.startswith(COST)}

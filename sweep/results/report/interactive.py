@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from sweep.engine.names import short_names
 from sweep.results.figure_style import BLACK, BLUE, RED, SERIES
 from sweep.results.leaderboard import number
+from sweep.results.report import ruler
 from sweep.results.report.axis import LINE, Axis, text
 from sweep.results.report.evidence import Evidence, having
 from sweep.results.report.objective import Scale
@@ -150,7 +151,7 @@ def _dimension(axis: Axis, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
     def straight(at: Any) -> Any:
         return np.log10(at) if axis.log else np.asarray(at, float)
 
-    marks, words = axis.ticks()
+    marks, words = ruler.ticks(axis)
     places = [float(place) for place in straight(marks)]
     low, high = (0.0, len(axis.choices) - 1.0) if axis.choices is not None else straight([axis.low, axis.high])
     absent = float(low - 0.15 * max(high - low, 1e-9))
@@ -217,7 +218,7 @@ def _parameter(axis: Axis) -> dict[str, Any]:
     # Every key is said each time: what one parameter has set, another would inherit.
     shown = _across(axis.label) | {"type": "log" if axis.log else "linear", "autorange": True, "tickmode": "auto"}
     if axis.choices is not None:
-        marks, words = axis.ticks()
+        marks, words = ruler.ticks(axis)
         ends = [-0.5, len(marks) - 0.5]
         shown |= {"autorange": False, "range": ends, "tickmode": "array", "tickvals": marks}
         shown |= {"ticktext": [html.escape(word) for word in words]}

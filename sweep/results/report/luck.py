@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.engine.study import REPEAT_OF
+from sweep.results.better import weights
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence
 
@@ -25,7 +27,7 @@ class Luck:
     """The best of n trials, for rising n.
 
     Attributes:
-        trials: n.
+        trials: n; trials that were told another's value, which were not run, do not count.
         expected: the mean of the best value over all draws of n from the study's trials, with replacement.
         low: lower end of its 95% interval over bootstrap resamples of the trials.
         high: the upper end.
@@ -46,7 +48,8 @@ class Luck:
         objective = evidence.objective
         known = {trial.number: trial.values[0] for trial in evidence.measured}
         worst = evidence.measured[-1].values[0]  # of a trial without a result, that is all that is known
-        ended = [trial.number for trial in evidence.trials if end_of(trial) is not None]
+        own = [trial for trial in evidence.trials if REPEAT_OF not in trial.user_attrs]
+        ended = [trial.number for trial in own if end_of(trial) is not None]
         cost = objective.cost(known.get(number, worst) for number in ended)
         count = len(cost)
         n = np.unique(np.round(np.geomspace(1, count, min(count, POINTS))).astype(int))
@@ -63,9 +66,6 @@ class Luck:
 def expected_best(ordered: Floats, n: NDArray[np.integer]) -> Floats:
     """The mean of the least of n values that are drawn, with replacement, from each row.
 
-    The least is above the i-th smallest of N values with probability ((N - i) / N)^n (Dodge et al. 2019, "Show Your
-    Work: Improved Reporting of Experimental Results", section 3).
-
     Args:
         ordered: values `[rows, N]`, each row in rising order.
         n: how many are drawn, `[points]`.
@@ -73,6 +73,4 @@ def expected_best(ordered: Floats, n: NDArray[np.integer]) -> Floats:
     Returns:
         `[rows, points]`.
     """
-    count = ordered.shape[1]
-    above = ((count - np.arange(count + 1)) / count)[:, None] ** n[None]
-    return np.asarray(ordered @ (above[:-1] - above[1:]))
+    return np.asarray(ordered @ weights(ordered.shape[1], n))

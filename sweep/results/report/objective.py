@@ -20,6 +20,10 @@ from sweep.results.report.axis import LINE
 DECADES = 1.5
 """An objective that is above zero everywhere, and spans more powers of ten than this, is drawn in log scale."""
 
+MOST = 1e200
+"""Values beyond this, or of a log scale below its inverse, are not given room: a figure's margins, and differences, are
+more than a float holds."""
+
 FAR = 2.5
 """Values that are this much further from the best than nine in ten are not given room."""
 
@@ -96,15 +100,15 @@ class Scale:
     def of(cls, objective: Objective, values: Iterable[float]) -> Scale:
         """The scale on which these values, of which one at least must be finite, can be told apart."""
         found = np.array([value for value in values if math.isfinite(value)])
-        log = bool(found.min() > 0 and math.log10(found.max() / found.min()) > DECADES)
-        cost = objective.cost(np.log10(found) if log else found)
+        log = bool(found.min() > 0 and math.log10(found.max()) - math.log10(found.min()) > DECADES)
+        cost = objective.cost(np.log10(np.clip(found, 1 / MOST, MOST)) if log else np.clip(found, -MOST, MOST))
         best, common, worst = (float(np.quantile(cost, share)) for share in (0, 0.9, 1))
         if common > best and worst - best > FAR * (common - best):
             worst = common + 0.25 * (common - best)
         room = 0.06 * (worst - best) or 0.05 * abs(best) or 0.5
         ends = sorted((1 if objective.minimized else -1) * end for end in (best - room, worst + room))
-        low, high = (10.0**end for end in ends) if log else ends
-        return cls(objective, float(low), float(high), log, int(np.count_nonzero(cost > worst + room)))
+        low, high = (float(10.0**end if log else end) for end in ends)
+        return cls(objective, low, high, log, int(np.count_nonzero((found < low) | (found > high))))
 
     @property
     def label(self) -> str:

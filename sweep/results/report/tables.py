@@ -20,7 +20,7 @@ from sweep.results.report.figures.importance import VERDICTS
 from sweep.results.report.luck import Luck
 from sweep.results.report.references import PREFIX
 from sweep.results.report.table import Table
-from sweep.results.report.words import counted
+from sweep.results.words import counted
 
 SIZE = ("parameters",)
 """Facts that it shows beside."""
@@ -102,7 +102,10 @@ def scientific(evidence: Evidence) -> Table | None:
         for v in each.values
     ]
     columns = ("parameter", "value", "trials", "best", "trial", "of equally many", "low", "high", "at")
-    return Table("What the study asks about", columns, tuple(rows)) if rows else None
+    caption = (
+        "Between low and high are 95% of the best of equally many; where they lie apart, that alone proves nothing."
+    )
+    return Table("What the study asks about", columns, tuple(rows), caption) if rows else None
 
 
 def importance(evidence: Evidence) -> Table | None:
@@ -215,7 +218,7 @@ def trials(evidence: Evidence) -> Table | None:
 def fixed(evidence: Evidence) -> Table | None:
     """What did not vary: whatever the study found, it found for these values."""
     known = evidence.attributes.get(IDENTITY, {}).get("fixed", {})
-    rows = tuple((key, _plain(value)) for key, value in sorted(known.items()))
+    rows = tuple((key, text(value)) for key, value in sorted(known.items()))
     return Table("What was fixed", ("key", "value"), rows, first=0) if rows else None
 
 
@@ -232,7 +235,3 @@ def _seconds(trial: FrozenTrial | None) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,7 +24,13 @@ def history(evidence: Evidence) -> Picture | None:
         pruned, last = zip(*((trial.number, value) for trial, value in evidence.given_up), strict=True)
         axes.plot(pruned, scale.clip(last), "x", color=RED, markersize=5, label="pruned, at its last report")
     axes.plot(numbers, scale.clip(values), "o", color=BLUE, markersize=4.5, alpha=0.75, label="complete")
-    axes.step([*numbers, evidence.trials[-1].number], [*best, best[-1]], where="post", color=BLACK, label="best so far")
+    axes.step(
+        [*numbers, evidence.trials[-1].number],
+        scale.clip([*best, best[-1]]),
+        where="post",
+        color=BLACK,
+        label="best so far",
+    )
     near = [(each.name, each.values[0]) for each in evidence.beside]
     lines = [(name, value) for name, value in near if value is not None and scale.holds(value)]
     for (name, value), series in zip(lines, SERIES[1:], strict=False):

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from sweep.results.figure_style import FIELD, ORANGE, label, shared_legend
+from sweep.results.report import ruler
 from sweep.results.report.axis import LINE, Axis
 from sweep.results.report.evidence import Evidence, coordinates, having
 from sweep.results.report.objective import Scale
@@ -39,8 +40,8 @@ def pairs(evidence: Evidence) -> Picture | None:
     for (across, upwards), axes in zip(found, every, strict=True):
         mesh = _plane(evidence, scale, across, upwards, axes)
         axes.grid(visible=False)
-        across.draw(axes, "x")
-        upwards.draw(axes, "y")
+        ruler.draw(across, axes, "x")
+        ruler.draw(upwards, axes, "y")
         label(axes, axes.get_xlabel(), axes.get_ylabel())
     figure.colorbar(mesh, ax=every, aspect=25).set_label(textwrap.fill(scale.label, LINE), parse_math=False)
     shared_legend(figure)

@@ -9,6 +9,7 @@ from sweep.results.figure_style import BLUE, PALE, label, new_figure, shared_leg
 from sweep.results.report.axis import Axis, cut
 from sweep.results.report.evidence import PANELS, Evidence
 from sweep.results.report.picture import Picture
+from sweep.results.report.ruler import ticks
 
 ABSENT = -0.12
 """Where the line of a trial goes that has not got a parameter."""
@@ -42,7 +43,7 @@ def parallel(evidence: Evidence) -> Picture | None:
         other = {"color": PALE, "linewidth": 0.7, "zorder": 2, "linestyle": (0, (4, 1)), "label": "other trials"}
         axes.plot(where, heights, alpha=0.8, **(style if number in top else other))
     for place, axis in enumerate(axes_shown):
-        _rule(axes, place, [(float(axis.unit(at)), cut(words, 12)) for at, words in zip(*axis.ticks(), strict=True)])
+        _rule(axes, place, [(float(axis.unit(at)), cut(words, 12)) for at, words in zip(*ticks(axis), strict=True)])
     for place, scale in enumerate(scales, len(axes_shown)):
         ends = scale.bent(np.linspace(scale.straight(scale.low), scale.straight(scale.high), 5))
         _rule(axes, place, [(index / 4, f"{value:.3g}") for index, value in enumerate(ends)])

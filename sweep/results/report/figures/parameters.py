@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sweep.results.figure_style import BLUE, FIELD, ORANGE, PALE, RED, label, shared_legend
+from sweep.results.report import ruler
 from sweep.results.report.buckets import parts
 from sweep.results.report.evidence import PANELS, Evidence, coordinates, having
 from sweep.results.report.objective import Scale
@@ -40,7 +41,7 @@ def isolation(evidence: Evidence) -> Picture | None:
         line = "-" if axis.choices is None else ":"
         axes.plot(where, best, line, marker="D", color=BLUE, markersize=6, label="best of this part of the range")
         scale.draw(axes, named=index % COLUMNS == 0)
-        axis.draw(axes)
+        ruler.draw(axis, axes)
         label(axes, axes.get_xlabel(), axes.get_ylabel(), axis.name)
     shared_legend(figure)
     return Picture(
@@ -97,7 +98,7 @@ def slices(evidence: Evidence) -> Picture | None:
                 zorder=4,
             )
         scale.draw(axes, named=index % columns == 0)
-        axis.draw(axes)
+        ruler.draw(axis, axes)
         label(axes, axes.get_xlabel(), axes.get_ylabel(), axis.name)
     bar = figure.colorbar(mesh, ax=every, shrink=0.6, aspect=30)
     bar.set_label("trial (number)")

@@ -8,7 +8,7 @@ from typing import Any
 from sweep.results.figure_style import BLUE, PALE, SERIES, label, shared_legend
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.picture import Picture, panels
-from sweep.results.report.words import counted
+from sweep.results.words import counted
 
 MOST = 6
 

@@ -41,6 +41,7 @@ def scientific(evidence: Evidence) -> Picture | None:
         "What the study asks about",
         "Each value of a scientific parameter at its best setting of everything else. A value that had more trials had "
         "more luck, so each is also judged as the best of equally many, drawn from its own trials: the line is the "
-        "median, the bar the 95% interval. Where bars overlap, these trials cannot tell which value is better.",
+        "median, the bar where 95% of them lie. No draw is better than the best that was seen, so bars that lie apart "
+        f"prove nothing; a permutation test over all pairs of values does. {' '.join(each.sentence for each in found)}",
         figure,
     )
