@@ -1,6 +1,7 @@
 """What a study's trials say about its parameters: on planted objectives, and with everything a study may hold."""
 
 import math
+import re
 
 import numpy as np
 import optuna
@@ -130,6 +131,13 @@ def test_maximizing_is_minimizing_the_negative(tmp_path, fill):
     down = importances(fill(optuna.create_study(), value, a=X, b=X))
     up = importances(fill(optuna.create_study(direction="maximize"), lambda p: -value(p), a=X, b=X))
     assert up.params == down.params
+
+
+def test_what_is_tied_is_said_together_and_what_matters_comes_first(study, fill):
+    found = importances(fill(study, lambda p: p["a"] + p["b"] + p["c"], count=64, a=X, b=X, c=X))
+    assert found.more_than == ()
+    assert found.sentences[0].startswith("What matters, as shares")
+    assert re.search(r"cannot tell: which of ., . and . matters most\.", text(found))
 
 
 def test_noise_alone_proves_nothing(study, fill):

@@ -134,7 +134,7 @@ def importances(study: optuna.Study, seed: int = 0, objective: int = 0) -> Impor
     name = f"{'the logarithm of ' if observed.logarithmic else ''}{objective_names(study)[objective]}"
     whole = not observed.pruned
     said = sentences.findings(params, together, more_than, _interval(variation.rest), name, NEGLIGIBLE, whole)
-    return Importances(params, together, more_than, (*basis, *said), trials, observed.diverged)
+    return Importances(params, together, more_than, (*said, *basis), trials, observed.diverged)
 
 
 def _params(

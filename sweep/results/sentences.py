@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import optuna
@@ -96,15 +96,30 @@ def findings(
         said.append(f"What does not matter in this space: {named}; {each} for less than {negligible:.0%}.")
     unknown = [f"{name[k.param]} ({_range(k.share_interval)})" for k in varied if k.matters is None]
     doubts = [f"whether {listed(unknown)} {'matters' if len(unknown) == 1 else 'matter'}"] if unknown else []
-    decided = {frozenset(pair) for pair in more_than}
-    ties = [pair for pair in itertools.combinations(matter, 2) if frozenset(pair) not in decided]
-    doubts += [f"whether {name[one]} or {name[other]} matters more" for one, other in ties]
+    for tied in _tied(matter, {frozenset(pair) for pair in more_than}):
+        names = [name[param] for param in tied]
+        either = f"whether {' or '.join(names)} matters more"
+        doubts.append(either if len(names) == 2 else f"which of {listed(names)} matters most")
     if doubts:
         said.append(f"What these trials cannot tell: {listed(doubts)}.")
     if constant := [name[known.param] for known in params if not known.share_interval]:
         said.append(f"Nothing can be said of what had one value only: {listed(constant)}.")
     said.append(f"Noise, and what more than two parameters do together: {_range(rest)}.")
     return tuple(said)
+
+
+def _tied(params: Sequence[str], decided: Container[frozenset[str]]) -> Iterator[list[str]]:
+    """Groups of params of which no two are decided, that have every undecided two in them."""
+    seen: set[frozenset[str]] = set()
+    for pair in itertools.combinations(params, 2):
+        if frozenset(pair) in decided or frozenset(pair) in seen:
+            continue
+        group = list(pair)
+        for other in params:
+            if other not in group and not any(frozenset((one, other)) in decided for one in group):
+                group.append(other)
+        seen |= {frozenset(two) for two in itertools.combinations(group, 2)}
+        yield sorted(group, key=params.index)
 
 
 def _share(share: float | None, interval: tuple[float, float] | None) -> str:
