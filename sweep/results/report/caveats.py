@@ -12,10 +12,9 @@ from optuna.trial import FrozenTrial
 from sweep.engine.study import N_TRIALS, NOT_COMPARABLE, REPEAT_OF, is_feasible
 from sweep.results.leaderboard import number
 from sweep.results.progress import params_line
-from sweep.results.report.axis import Axis
 from sweep.results.report.buckets import end_of
 from sweep.results.report.evidence import Evidence, facts
-from sweep.results.words import counted
+from sweep.results.words import counted, listed
 
 CHANCE = 0.01
 """How probable it may be that so many of the top trials are at an edge by chance."""
@@ -114,24 +113,19 @@ def best_step(evidence: Evidence, trial: FrozenTrial) -> float | None:
 
 
 def changed_nothing(evidence: Evidence) -> Iterator[Caveat]:
-    """A parameter that makes no difference at all."""
+    """A parameter with which nothing was seen to change."""
     for axis in evidence.axes:
         if not axis.varies:
             yield Caveat("one_value", f"{axis.name} has one value only, so nothing is known of it.", serious=False)
-            continue
-        same, pairs = _twins(evidence, axis)
-        if pairs >= 2 and same == pairs:
-            yield Caveat(
-                "changed_nothing",
-                f"{axis.name} changed nothing: {pairs} pairs of trials that differ in it alone have the very same "
-                "value. Does anything read it?",
-            )
-    names = {axis.key: axis.name for axis in evidence.axes}
     verdicts = [{each.param: each.matters for each in found.params} for found in evidence.importances]
-    idle = [name for key, name in names.items() if verdicts and all(known.get(key) is False for known in verdicts)]
+    idle = [axis.name for axis in evidence.axes if verdicts and all(v.get(axis.key) is False for v in verdicts)]
     if idle:
-        words = f"Over these ranges it makes no difference that could be seen: {', '.join(idle)}."
-        yield Caveat("no_matter", words, serious=False)
+        yield Caveat(
+            "changed_nothing",
+            f"Nothing was seen to change with {listed(idle)}: over these ranges that does not matter, or nothing reads "
+            "it.",
+            serious=False,
+        )
 
 
 def failures(evidence: Evidence) -> Iterator[Caveat]:
@@ -231,22 +225,6 @@ def _by_chance(there: int, trials: int, share: float) -> float:
     return sum(
         math.comb(trials, count) * share**count * (1 - share) ** (trials - count) for count in range(there, trials + 1)
     )
-
-
-def _twins(evidence: Evidence, axis: Axis) -> tuple[int, int]:
-    """How many pairs of trials differ in one parameter alone; and of these, how many have the very same values."""
-    groups: dict[tuple[tuple[str, str], ...], list[FrozenTrial]] = {}
-    for trial in evidence.measured:
-        if axis.key in trial.params:
-            others = tuple(sorted((key, repr(value)) for key, value in trial.params.items() if key != axis.key))
-            groups.setdefault(others, []).append(trial)
-    same = pairs = 0
-    for first, *rest in groups.values():
-        for other in rest:
-            if other.params[axis.key] != first.params[axis.key]:
-                pairs += 1
-                same += list(other.values) == list(first.values)
-    return same, pairs
 
 
 def _reason(trial: FrozenTrial) -> str:
