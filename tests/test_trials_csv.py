@@ -56,3 +56,11 @@ def test_several_objectives_are_columns_and_the_front_has_ranks() -> None:
         ("1", "2", "2.0", "1.0"),
         ("2", "", "3.0", "3.0"),
     ]
+
+
+def test_trials_that_cannot_be_compared_say_so_in_every_row(study: optuna.Study) -> None:
+    add(study, 1.0)
+    assert "not_comparable" not in read(trials_csv(study))[0]
+    study.set_user_attr("not_comparable", "the scale moves")
+    add(study, state=TrialState.FAIL)
+    assert [row["not_comparable"] for row in read(trials_csv(study))] == ["the scale moves"] * 2

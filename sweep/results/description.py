@@ -14,7 +14,17 @@ from sweep.engine.identity import IDENTITY
 from sweep.engine.names import short_names
 from sweep.engine.study import N_TRIALS
 from sweep.results.front import front, objective_names
-from sweep.results.leaderboard import BESIDE, counts_line, infeasible_note, metric_cell, number, point, ranked, states
+from sweep.results.leaderboard import (
+    BESIDE,
+    counts_line,
+    incomparable_note,
+    infeasible_note,
+    metric_cell,
+    number,
+    point,
+    ranked,
+    states,
+)
 from sweep.tracking.note import fenced, plain, table
 
 NOTES = "notes"
@@ -51,6 +61,7 @@ def describe(study: optuna.Study, about: About) -> str:
     for top in range(TOP, -1, -1):
         parts = [
             about.purpose.strip(),
+            plain(incomparable_note(study).strip()),
             _standing(study),
             _leaderboard(study, top),
             _heading("What varies", table(["key", "search space"], identity.get("space", {}).items())),
