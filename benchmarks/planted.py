@@ -1,11 +1,11 @@
 """Whether what is said of a study is true, on objectives whose truth is planted.
 
-`python -m benchmarks.planted [STUDIES]`: 100 studies of 64 trials, or as many as asked for, of each of four objectives,
-with and without noise, by each of three samplers, and what `sweep.results.importance` says of each. Of six parameters,
-two at least do nothing. In two objectives four matter (a learning rate's bowl, a depth's slope, a choice and a wave);
-one has a needle, which hardly any trial meets; one a cliff, beyond which every trial is pruned. Prints how often what
-is said is right, beside what Optuna's own measures put first. Runs in as many processes as it has cores, and ends with
-status 1 if a bar is missed.
+`python -m benchmarks.planted [STUDIES]`: 100 studies of 64 trials, or as many as asked for, of each of four objectives
+by each of three samplers, and what `sweep.results.importance` says of each. Of six parameters, two at least do nothing.
+In two objectives four matter (a learning rate's bowl, a depth's slope, a choice and a wave), with and without noise;
+one has a needle, which few trials meet; one a cliff, beyond which every trial is pruned. Prints how often what is said
+is right, beside what Optuna's own measures put first. Runs in as many processes as it has cores, and ends with status 1
+if a bar is missed.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class Planted:
         value: the objective at a point.
         alone: how much of the variance each parameter accounts for alone.
         together: how much every two do together, beyond that.
-        limit: trials above it are pruned; the shares are those of what is left.
+        pruned: whether a trial is pruned at a point; the shares are those of what is left.
     """
 
     value: Callable[[Point], float]
     alone: Mapping[str, float]
     together: Mapping[frozenset[str], float]
-    limit: float = math.inf
+    pruned: Callable[[Point], bool] = lambda _: False
 
     def share(self, param: str) -> float:
         """How much of the variance a parameter accounts for, alone and with others."""
@@ -106,7 +106,11 @@ def summed(alone: tuple[float, float, float, float], together: float = 0.0) -> P
 
 def cliff(rest: Planted) -> Planted:
     """Another objective, but that all of the larger learning rates are five units worse, and pruned."""
-    return Planted(lambda point: rest.value(point) + 5 * (_rate(point) > 0.5), rest.alone, rest.together, limit=3.0)
+
+    def beyond(point: Point) -> bool:
+        return _rate(point) > 0.5
+
+    return Planted(lambda point: rest.value(point) + 5 * beyond(point), rest.alone, rest.together, beyond)
 
 
 def needle(depth: float) -> Planted:
@@ -144,6 +148,9 @@ OBJECTIVES = {
     "needle": needle(0.4),
     "cliff": cliff(summed((0.0, 0.5, 0.3, 0.2))),
 }
+
+PLAIN = ("additive", "interaction")
+"""Those of which every trial tells, so that the most important parameter can be found."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def study(planted: Planted, noise: float, sampler: str, seed: int, trials: int =
         trial = made.ask(SPACE)
         value = planted.value(trial.params) + math.sqrt(noise) * rng.standard_normal()
         trial.report(value, step=1)
-        if value > planted.limit:
+        if planted.pruned(trial.params):
             made.tell(trial, state=TrialState.PRUNED)
         else:
             made.tell(trial, value)
@@ -273,16 +280,6 @@ class Figures:
             _ratio(verdicts, "idle_called_important", "idle"),
         )
 
-    @property
-    def good(self) -> bool:
-        """Whether they are above the bars; what was never said is not wrong."""
-        return (
-            self.first[0] >= 0.95
-            and not self.more < 0.95
-            and not self.depend < 0.95
-            and self.idle_called_important <= 0.05
-        )
-
 
 def _ratio(verdicts: Sequence[Verdict], some: str, every: str) -> float:
     parts, whole = (sum(getattr(verdict, name) for verdict in verdicts) for name in (some, every))
@@ -315,7 +312,8 @@ def row(verdicts: Sequence[Verdict], truth: Sequence[tuple[str, str, str]]) -> s
 
 def kinds() -> Iterable[tuple[str, float, str]]:
     """Every kind of study."""
-    return [(name, noise, sampler) for sampler in SAMPLERS for name in OBJECTIVES for noise in (0.0, NOISE)]
+    quiet = [(name, 0.0, sampler) for sampler in SAMPLERS for name in PLAIN]
+    return [*quiet, *((name, NOISE, sampler) for sampler in SAMPLERS for name in OBJECTIVES)]
 
 
 def importance(studies: int) -> bool:
@@ -331,16 +329,21 @@ def importance(studies: int) -> bool:
         print(f"{name}: most of the variation is of {most}; which trials are the best tenth is most of {decisive}")
     every: list[Verdict] = []
     truth: list[tuple[str, str, str]] = []
+    right: list[bool] = []
     # Spawned, since a forked process would inherit the threads of the libraries that compute.
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")) as pool:
         for objective, noise, sampler in kinds():
             verdicts = list(pool.map(partial(verdict, objective, noise, sampler), range(studies)))
             every += verdicts
             truth += [firsts[objective]] * studies
+            if objective in PLAIN:
+                right += [verdict.first[0] == firsts[objective][0] for verdict in verdicts]
             print(f"{sampler}, {objective}, {noise:g} | {row(verdicts, truth[-studies:])}", flush=True)
     print(f"all | {row(every, truth)}")
-    print("bars | at least 95% | at least 95% | at least 95% | at most 5% | | | | |")
-    return Figures.of(every, truth).good
+    print("bars | at least 95%, of the first two objectives | at least 95% | at least 95% | at most 5% | | | | |")
+    found = Figures.of(every, truth)
+    said = not found.more < 0.95 and not found.depend < 0.95  # what was never said, whose share is nan, is not wrong
+    return bool(np.mean(right) >= 0.95 and said and found.idle_called_important <= 0.05)
 
 
 def main() -> None:

@@ -47,6 +47,13 @@ def test_it_says_purpose_standing_best_trials_space_command_and_what_is_fixed(st
     assert "data.key0: 0\ndata.key1: 1\ndata.key2: 2" in text
 
 
+def test_a_study_that_cannot_be_compared_says_so_first(study: optuna.Study) -> None:
+    filled(study)
+    assert "omparable" not in describe(study, ABOUT)
+    study.set_user_attr("not_comparable", "the scale moves")
+    assert describe(study, ABOUT).startswith("**Which** rate?\n\nNot comparable: the scale moves\n\n**12 of 20")
+
+
 def test_a_study_that_has_just_begun_has_no_leaderboard(study: optuna.Study) -> None:
     filled(study, 2, state=TrialState.WAITING)
     text = describe(study, About("", "sweep run -m", "/"))

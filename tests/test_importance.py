@@ -85,6 +85,19 @@ def test_what_is_stated_as_certain_is_true_and_much_is_stated(verdicts):
     assert said >= 8 * 8
     assert sum(verdict.wrong for verdict in verdicts) <= 0.05 * said
     assert sum(verdict.called_idle for verdict in verdicts) == 0
+    assert sum(verdict.depend for verdict in verdicts) >= 3
+    assert sum(verdict.depend_wrong for verdict in verdicts) == 0
+
+
+@pytest.mark.parametrize("name", ["needle", "cliff"])
+def test_where_few_trials_tell_or_many_are_pruned_what_is_stated_is_true(name):
+    found = [
+        judge(OBJECTIVES[name], NOISE, importances(planted_study(OBJECTIVES[name], NOISE, "random", seed), seed))
+        for seed in range(4)
+    ]
+    assert sum(verdict.said for verdict in found) >= 4
+    assert sum(verdict.wrong for verdict in found) <= 0.05 * sum(verdict.said for verdict in found)
+    assert sum(verdict.depend_wrong + verdict.called_idle + verdict.idle_called_important for verdict in found) == 0
 
 
 def test_what_does_nothing_is_not_called_important_and_what_does_most_is(verdicts):
@@ -100,7 +113,7 @@ def test_without_noise_every_sentence_is_said():
     assert "This rests on 64 complete trials." in said
     assert "learning_rate matters most." in said
     assert "depth matters more than activation and entry_range" in said
-    assert "What learning_rate should be depends on depth" in said or "What depth should be depends on learn" in said
+    assert "What learning_rate does depends on depth" in said or "What depth does depends on learning_rate" in said
     assert "What does not matter in this space: " in said
     assert {importance.param for importance in found.params if importance.matters is False} == {"width", "bias"}
     assert "not spread evenly" not in said

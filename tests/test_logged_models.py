@@ -217,8 +217,12 @@ def test_what_is_registered_stays_when_it_is_overtaken_and_when_its_study_is_del
     assert (made.name, made.number, made.alias, made.new) == ("planted", "1", "candidate", True)
     again = register_trial(planted.study, planted.study.trials[0], planted.home)
     assert (again.number, again.new) == ("1", False)
+    planted.study.set_user_attr("not_comparable", "the scale moves")
     other = register_trial(planted.study, planted.study.trials[0], planted.home, "mine.too")
     assert (other.name, other.number) == ("mine.too", "1")
+    version = client(planted.store.uri).get_model_version("mine.too", "1")
+    assert (version.tags["sweep.comparable"], version.tags["sweep.not_comparable"]) == ("false", "the scale moves")
+    assert version.description.endswith("Not comparable: the scale moves")
     register(planted.store.uri, planted.logged()[1].model_id, "planted", CHAMPION)
     api = client(planted.store.uri)
     assert api.get_registered_model("planted").aliases == {"candidate": 1, "champion": 2}

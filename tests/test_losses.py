@@ -6,7 +6,7 @@ import pytest
 
 from conf.schema import DataConfig, Loss
 from data.evaluation import freeze
-from data.matrices import draw, inverse
+from data.matrices import Determinant, draw, inverse
 from data.stream import stream
 from data.targets import Compression, Target, truth
 from data.targets import trained_units as as_trained
@@ -108,3 +108,16 @@ def test_the_loss_on_an_evaluation_set_is_what_training_would_say_of_it(kind: Lo
     frozen = freeze(MATRICES.copy(), Target.inverse, {})
     assert loss_on(frozen, kind, data)(PREDICTED) == pytest.approx(loss(kind, data), rel=1e-4)
     assert np.isnan(loss_on(frozen, kind, data)(np.full_like(PREDICTED, np.nan)))
+
+
+@pytest.mark.parametrize("kind", list(Loss), ids=lambda kind: kind.name)
+def test_the_loss_on_an_evaluation_set_does_not_hang_on_the_matrices_that_are_trained_on(kind: Loss) -> None:
+    """Which is why a study may sweep them and compare val/loss: nothing of them may become a scale."""
+    frozen = freeze(MATRICES.copy(), Target.inverse, {})
+    trained_on = [
+        DataConfig(),
+        DataConfig(entry_range=(-0.5, 0.5)),
+        DataConfig(determinant=Determinant("relative", 0.1)),
+        DataConfig(num_samples=1000, validation_split=0.2),
+    ]
+    assert len({loss_on(frozen, kind, data)(PREDICTED) for data in trained_on}) == 1

@@ -701,10 +701,16 @@ def test_trials_that_were_judged_on_different_sets(study: optuna.Study) -> None:
     assert "2 different evaluation sets" in warned(study)["judged_apart"]
 
 
-def test_a_study_that_cannot_be_compared(study: optuna.Study) -> None:
+def test_a_study_that_cannot_be_compared(study: optuna.Study, tmp_path: Path) -> None:
     some(study, 12, ONE, lambda params: params["x"])
     study.set_user_attr("not_comparable", "data.target_scale shrinks the loss")
     assert warned(study)["not_comparable"].endswith("cannot be compared: data.target_scale shrinks the loss")
+    report = make_report(study, tmp_path)
+    assert report.figures
+    assert all(b"data.target_scale shrinks the loss" in path.read_bytes() for path in report.figures)
+    for path in report.tables:
+        with path.open(newline="") as file:
+            assert {row["not_comparable"] for row in csv.DictReader(file)} == {"data.target_scale shrinks the loss"}
 
 
 def test_a_study_that_was_gone_on_with_after_a_change(study: optuna.Study) -> None:

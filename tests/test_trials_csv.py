@@ -68,3 +68,11 @@ def test_an_objective_may_be_called_what_a_column_is(study: optuna.Study) -> Non
     (row,) = read(trials_csv(study))
     assert float(row["values.seconds"]) == 90.0
     assert float(row["seconds"]) < 90.0
+
+
+def test_trials_that_cannot_be_compared_say_so_in_every_row(study: optuna.Study) -> None:
+    add(study, 1.0)
+    assert "not_comparable" not in read(trials_csv(study))[0]
+    study.set_user_attr("not_comparable", "the scale moves")
+    add(study, state=TrialState.FAIL)
+    assert [row["not_comparable"] for row in read(trials_csv(study))] == ["the scale moves"] * 2

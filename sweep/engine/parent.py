@@ -49,9 +49,9 @@ def open_page(store: Store | None, study: optuna.Study, work: Work) -> StudyPage
     study.set_user_attr(TRACKING_URI, store.uri)  # before any run is made, so that all can be deleted
 
     params = study_params(work.settings, work.space.describe(), work.identity.directions, study.user_attrs["seed"])
-    run = study_run(store, work.name, study.user_attrs["id"], params, _marks(study))
+    run = study_run(store, work.name, study.user_attrs["id"], params, marks(study))
     study.set_user_attr("page", f"/experiments/{store.experiment_id}/runs/{run.run_id}")
-    run = dataclasses.replace(run, marks=_marks(study))
+    run = dataclasses.replace(run, marks=marks(study))
     _remember(run, study)
     page = run.page(work.home)
     page.begin()
@@ -64,7 +64,7 @@ def beside(page: StudyPage | None, study: optuna.Study) -> StudyRun | None:
     if page is None:
         return None
     study.set_user_attr(TRACKING_URI, page.run.store.uri)
-    run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"], marks=_marks(study))
+    run = dataclasses.replace(page.run, study=study.study_name, study_id=study.user_attrs["id"], marks=marks(study))
     _remember(run, study)
     return run
 
@@ -78,7 +78,7 @@ def known_run(study: optuna.Study) -> StudyRun | None:
     from sweep.tracking.store import Store
 
     store = Store(study.user_attrs[TRACKING_URI], *known["experiment"])
-    return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"], marks=_marks(study))
+    return StudyRun(store, known["run_id"], study.study_name, study.user_attrs["id"], marks=marks(study))
 
 
 def _remember(run: StudyRun, study: optuna.Study) -> None:
@@ -86,7 +86,7 @@ def _remember(run: StudyRun, study: optuna.Study) -> None:
     study.set_user_attr(PARENT, {"experiment": experiment, "run_id": run.run_id})
 
 
-def _marks(study: optuna.Study) -> dict[str, str]:
-    """Tags of all runs of a study whose trials cannot be compared; none otherwise."""
+def marks(study: optuna.Study) -> dict[str, str]:
+    """Tags of all runs and models of a study whose trials cannot be compared; none otherwise."""
     reason = study.user_attrs.get(NOT_COMPARABLE)
     return {"sweep.comparable": "false", f"sweep.{NOT_COMPARABLE}": reason} if reason else {}

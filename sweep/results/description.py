@@ -16,6 +16,7 @@ from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import (
     BESIDE,
     counts_line,
+    incomparable_note,
     infeasible_note,
     metric_cell,
     metrics_of,
@@ -61,6 +62,7 @@ def describe(study: optuna.Study, about: About) -> str:
     for top in range(TOP, -1, -1):
         parts = [
             about.purpose.strip(),
+            plain(incomparable_note(study).strip()),
             _standing(study),
             _leaderboard(study, top),
             _heading("What varies", table(["key", "search space"], identity.get("space", {}).items())),

@@ -124,6 +124,7 @@ def shared_legend(figure: Figure, beside: bool = False, rows: bool = False) -> N
             text.set_parse_math(False)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG."""
-    figure.savefig(path, dpi=DPI, facecolor="white", metadata={"Software": None})
+def save(figure: Figure, path: Path, comment: str | None = None) -> None:
+    """Writes a figure as PNG, with a comment among its metadata if there is one."""
+    metadata = {"Software": None, **({"Comment": comment} if comment else {})}
+    figure.savefig(path, dpi=DPI, facecolor="white", metadata=metadata)

@@ -8,7 +8,8 @@ Three measures of every parameter, each with its interval:
 - fANOVA: its share, alone, of the variance of a random forest. Both are Optuna's (`sweep.results.evaluators`).
 
 Certain is what is true in at least 99% of the draws that the trials allow: that a parameter matters, which is to
-account for more than 2% of the variation; that it does not; that one accounts for more than another. Of what is
+account for more than 2% of the variation; that it does not; that one accounts for more than another; that what one
+does depends on another, which is to account for more than 5% together. Of what is
 neither, these trials cannot tell.
 
 A share is one of the search space, each parameter drawn as its distribution says: a narrower range has another answer.
@@ -39,6 +40,9 @@ CERTAIN = 0.99
 
 NEGLIGIBLE = 0.02
 """Share of the variation up to which a parameter does not matter."""
+
+TOGETHER = 0.05
+"""Share of the variation above which what two parameters do together matters: a few trials far out look like that."""
 
 FEWEST = 10
 """Trials below which nothing is said."""
@@ -76,13 +80,13 @@ class Importance:
 
 @dataclass(frozen=True)
 class Together:
-    """What two parameters do together, beyond what each does alone: what one should be depends on the other.
+    """What two parameters do together, beyond what each does alone: what one does depends on the other.
 
     Attributes:
         params: their keys.
         share: of the objective's variation.
         share_interval: 95%.
-        matters: as that of `Importance`.
+        matters: True if the share is certain to be above `TOGETHER`, False as that of `Importance`.
     """
 
     params: tuple[str, str]
@@ -157,7 +161,7 @@ def _together(observed: Observations, variation: Variation) -> tuple[Together, .
             (observed.axes[one].name, observed.axes[other].name),
             float(draws.mean()),
             _interval(draws),
-            _matters(draws, observed),
+            _matters(draws, observed, TOGETHER),
         )
         for (one, other), draws in variation.pairs.items()
     ]
@@ -176,9 +180,10 @@ def _more_than(
     )
 
 
-def _matters(draws: Numbers, observed: Observations) -> bool | None:
-    above = float(np.mean(draws > NEGLIGIBLE))
-    return True if above >= CERTAIN else False if above <= 1 - CERTAIN and not observed.pruned else None
+def _matters(draws: Numbers, observed: Observations, least: float = NEGLIGIBLE) -> bool | None:
+    if np.mean(draws > least) >= CERTAIN:
+        return True
+    return False if np.mean(draws > NEGLIGIBLE) <= 1 - CERTAIN and not observed.pruned else None
 
 
 def _interval(draws: Numbers) -> tuple[float, float]:

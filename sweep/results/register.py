@@ -13,10 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.engine.address import bare
 from sweep.engine.errors import UserError
+from sweep.engine.parent import marks
 from sweep.engine.study import MODEL
 from sweep.engine.trial import EXAMPLE_SUFFIX
 from sweep.results.front import objective_names
-from sweep.results.leaderboard import number
+from sweep.results.leaderboard import incomparable_note, number
 from sweep.results.models import log_each, study_models
 from sweep.tracking.logged_models import StudyModels
 from sweep.tracking.model_process import LOG, only_one
@@ -104,13 +105,14 @@ def _tags(study: optuna.Study, trial: FrozenTrial) -> dict[str, str]:
         "sweep.trial": str(trial.number),
         **{legal(name): str(value) for name, value in zip(objective_names(study), trial.values, strict=True)},
         **({"evaluation_digest": str(digest)} if digest else {}),
+        **marks(study),
     }
 
 
 def _description(study: optuna.Study, trial: FrozenTrial) -> str:
     values = ", ".join(f"{n} = {number(v, 6)}" for n, v in zip(objective_names(study), trial.values, strict=True))
     params = ", ".join(f"{key}={number(value)}" for key, value in trial.params.items())
-    return f"Trial {trial.number} of study {study.study_name}: {values}, with {params}"
+    return f"Trial {trial.number} of study {study.study_name}: {values}, with {params}{incomparable_note(study)}"
 
 
 def _example(trial: FrozenTrial) -> str:

@@ -89,7 +89,7 @@ def findings(
         if two.matters:
             one, other = (name[param] for param in two.params)
             share = _share(two.share, two.share_interval)
-            said.append(f"What {one} should be depends on {other}: {share} is what they do together.")
+            said.append(f"What {one} does depends on {other}: {share} is what they do together.")
     if idle:
         each = "it accounts" if len(idle) == 1 else "each accounts"
         named = listed([name[param] for param in idle])

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.engine.study import RETRY_OF, is_feasible
+from sweep.engine.study import NOT_COMPARABLE, RETRY_OF, is_feasible
 from sweep.results.front import front, objective_names
 from sweep.results.leaderboard import point, ranked
 
@@ -18,9 +18,10 @@ from sweep.results.leaderboard import point, ranked
 def trials_csv(study: optuna.Study, runs: Mapping[int, str] | None = None) -> str:
     """Every trial in a row: those that are ranked first, best first, then the others by number.
 
-    Columns: rank, number, state, `values.NAME` of each objective, feasible, reason, seconds, seed, threads, retry_of,
-    run_id, output_dir; then `params.KEY` and `metrics.NAME`, as MLflow's own tables of runs have them. What a trial has
-    not got is empty. With several objectives only the Pareto front has ranks.
+    Columns: rank, number, state, `values.NAME` of each objective, feasible, reason, seconds, seed, threads,
+    retry_of, run_id, output_dir; not_comparable with the reason, if the trials cannot be compared; then `params.KEY`
+    and `metrics.NAME`, as MLflow's own tables of runs have them. What a trial has not got is empty. With several
+    objectives only the Pareto front has ranks.
 
     Args:
         study: the study.
@@ -30,7 +31,8 @@ def trials_csv(study: optuna.Study, runs: Mapping[int, str] | None = None) -> st
     best = front(study) if len(study.directions) > 1 else ranked(study)
     ranks = {trial.number: rank for rank, trial in enumerate(best, 1)}
     ordered = [*best, *(trial for trial in trials if trial.number not in ranks)]
-    rows = [_row(trial, ranks, objective_names(study), runs or {}) for trial in ordered]
+    mark = {NOT_COMPARABLE: reason} if (reason := study.user_attrs.get(NOT_COMPARABLE)) else {}
+    rows = [{**_row(trial, ranks, objective_names(study), runs or {}), **mark} for trial in ordered]
     columns = dict.fromkeys(column for row in rows for column in row)
     first = [column for column in columns if not column.startswith(("params.", "metrics."))]
     params = sorted(column for column in columns if column.startswith("params."))

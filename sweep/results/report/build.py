@@ -10,6 +10,7 @@ from typing import TypeVar
 import optuna
 from threadpoolctl import threadpool_limits
 
+from sweep.engine.study import NOT_COMPARABLE
 from sweep.results.report import interactive, tables
 from sweep.results.report.answer import answer
 from sweep.results.report.caveats import caveats
@@ -105,8 +106,9 @@ def make_report(study: optuna.Study, folder: Path) -> Report:
         evidence = Evidence.of(study)
     drawn, moving, listed = _made(PICTURES, evidence), _made(MOVING, evidence), _made(TABLES, evidence)
     _clear(folder)
-    figures = {name: picture.save(folder / "figures" / f"{name}.png") for name, picture in drawn.items()}
-    written = [table.save(folder / "tables" / f"{name}.csv") for name, table in listed.items()]
+    mark = evidence.attributes.get(NOT_COMPARABLE)
+    figures = {name: picture.save(folder / "figures" / f"{name}.png", mark) for name, picture in drawn.items()}
+    written = [table.save(folder / "tables" / f"{name}.csv", mark) for name, table in listed.items()]
     pictures = {name: shown(picture, figures[name]) for name, picture in drawn.items()}
     html = page(evidence, answer(evidence), caveats(evidence), pictures, moving, listed)
     fresh = folder / f".{PAGE}"

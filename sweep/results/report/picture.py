@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from sweep.results.figure_style import WIDTH, new_figure, save
+from sweep.results.figure_style import RED, WIDTH, new_figure, save
 
 COLUMNS = 3
 """How many panels stand beside each other."""
@@ -29,9 +29,25 @@ class Picture:
     caption: str
     figure: Figure
 
-    def save(self, path: Path) -> Path:
-        """Writes it as PNG, and returns the path."""
-        save(self.figure, path)
+    def save(self, path: Path, not_comparable: str | None = None) -> Path:
+        """Writes it as PNG, and returns the path.
+
+        Args:
+            path: of the file.
+            not_comparable: why the values cannot be compared: that they cannot stands across it, and why in its
+                metadata.
+        """
+        if not_comparable:
+            look: dict[str, Any] = {
+                "fontsize": 34,
+                "color": RED,
+                "alpha": 0.35,
+                "ha": "center",
+                "va": "center",
+                "rotation": 20,
+            }
+            self.figure.text(0.5, 0.5, "not comparable", **look, in_layout=False)
+        save(self.figure, path, comment=not_comparable)
         return path
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.study import NOT_COMPARABLE
 from sweep.results.leaderboard import number
 
 MOST = 500
@@ -38,12 +39,18 @@ class Table:
     short: Mapping[str, str] = field(default_factory=dict)
     shares: frozenset[str] = frozenset()
 
-    def save(self, path: Path) -> Path:
-        """Writes it as CSV, with every digit that there is, and returns the path."""
+    def save(self, path: Path, not_comparable: str | None = None) -> Path:
+        """Writes it as CSV, with every digit that there is, and returns the path.
+
+        Args:
+            path: of the file.
+            not_comparable: why the values cannot be compared, which every row then says in a column of its own.
+        """
+        mark = {NOT_COMPARABLE: not_comparable} if not_comparable else {}
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(self.columns)
-            writer.writerows([["" if cell is None else cell for cell in row] for row in self.rows])
+            writer.writerow([*self.columns, *mark])
+            writer.writerows([*("" if cell is None else cell for cell in row), *mark.values()] for row in self.rows)
         return path
 
     @property
