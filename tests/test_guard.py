@@ -363,3 +363,11 @@ def test_baselines_and_all_runs_bear_the_mark(application: Application) -> None:
     for run in runs:
         assert run.data.tags["sweep.comparable"] == "false"
         assert run.data.tags["sweep.not_comparable"] == reason
+
+
+def test_a_sibling_that_begins_later_bears_the_mark_of_its_study(application: Application) -> None:
+    space = ("x=interval(-2,2)", "n=1", "hydra.sweeper.n_trials=1")
+    application.run(*space, "hydra.sweeper.not_comparable=moving")
+    application.run(*space, "+hydra.sweeper.baselines.large=['n=50']")
+    sibling = load_study(open_storage(None, application.folder / "out"), "s.baselines")
+    assert sibling.user_attrs["not_comparable"] == "moving"
