@@ -37,6 +37,9 @@ POLICY = "log_model"
 STOP_SECONDS = 10.0
 """How long to wait for the end of what was told to end at once."""
 
+OPEN_SECONDS = 10.0
+"""How long to wait before asking again whether a run is closed."""
+
 AGAIN_SECONDS = 60.0
 """How long after a failure that may pass the next try is made, while trials run."""
 
@@ -208,6 +211,8 @@ class ModelLogger:
             return
         if paths.keys() <= ready | self._refused:
             self._settled = paths
+        else:  # a run is still open in MLflow, to which its end is on its way
+            self._not_before = max(self._not_before, time.monotonic() + OPEN_SECONDS)
 
     def _log(self, missing: Mapping[int, str], lock: int | None) -> set[int]:
         """Logs models; returns the trials whose models were."""

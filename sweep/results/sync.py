@@ -35,7 +35,7 @@ from sweep.tracking.spool import Event, Spool, look, spools, waiting
 from sweep.tracking.store import shown
 from sweep.tracking.tracker import take_over
 
-GATHERING_SECONDS = 15.0
+GATHERING_SECONDS = 45.0
 """How long an event may be on its way to a store that answers."""
 
 

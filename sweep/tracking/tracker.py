@@ -18,7 +18,7 @@ from sweep.tracking.writer import STATUS, Writer, source_tags
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = (1.0, 10.0)
+GATHER_SECONDS = (1.0, 30.0)
 """How long events are gathered, so that a call carries many: at least, and at most however long a write takes."""
 
 SHARE = 0.01
