@@ -67,6 +67,9 @@ SEEDS = (3, 5, 10)
 LOOKS = (5, 10, 15, 20)
 """How many seeds one asks for who goes on until there is a champion."""
 
+ENOUGH = 1000
+"""Studies from which on nothing is allowed beside the bars."""
+
 HELD = (0.93, 0.97)
 """The bars of how often the intervals of means hold the true ones."""
 
@@ -173,7 +176,8 @@ class Bars:
     """Shares with their bars, as they are printed.
 
     Attributes:
-        count: how many studies each share is of: one that is outside by no more than chance is not missed.
+        count: how many studies each share is of. The bars are those of `ENOUGH`; of fewer, a share that is outside by
+            no more than chance is not missed.
         missed: those that are outside.
     """
 
@@ -181,12 +185,12 @@ class Bars:
     missed: list[str] = field(default_factory=list)
 
     def share(self, of: Sequence[bool], what: str, low: float = 0.0, high: float = 1.0) -> str:
-        """How many are true, in percent, with a mark if that is outside of `[low, high]` by more than chance.
+        """How many are true, in percent, with a mark if that is outside of `[low, high]`.
 
         Chance is two standard errors of as many draws as there are studies: those of one study are not independent.
         """
         found = float(np.mean(of))
-        chance = 2 * np.sqrt(0.05 * 0.95 / self.count)
+        chance = 2 * np.sqrt(0.05 * 0.95 / self.count) if self.count < ENOUGH else 0.0
         missed = not low - chance <= found <= high + chance
         self.missed += [f"{what}: {found:.1%}"] * missed
         return f"{found:6.1%}{'!' if missed else ' '}"

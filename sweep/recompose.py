@@ -29,13 +29,9 @@ from sweep.paths import Paths
 from sweep.results.catalogue import Entry
 from sweep.results.delete import check_idle
 
-HOW = tuple(
-    f"hydra.sweeper.{key}"
-    for key in (
-        *("n_jobs", "n_agents", "trial_timeout", "trial_memory", "max_retries", "max_failure_rate"),
-        *("recycle_after", "recycle_memory"),
-    )
-)
+_KEYS = "n_jobs n_agents trial_timeout trial_memory max_retries max_failure_rate recycle_after recycle_memory"
+
+HOW = tuple(f"hydra.sweeper.{key}" for key in _KEYS.split())
 """The sweeper's keys that say how trainings are run, and not what is trained, judged or compared."""
 
 
@@ -53,7 +49,7 @@ def recomposed(paths: Paths, entry: Entry, task: Any, overrides: Sequence[str] =
         UserError: if this is no study of `sweep run`, it runs, or its command cannot be composed any more.
     """
     study = entry.load()
-    said = Command.known(study.user_attrs[COMMAND]) if COMMAND in study.user_attrs else None
+    said = Command.known(study.user_attrs.get(COMMAND))
     if entry.is_sibling or said is None or not said.is_own:
         raise UserError("STUDY", repr(entry.name), "a study of `sweep run`, and none of those beside it")
     for line in overrides:

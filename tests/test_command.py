@@ -61,6 +61,8 @@ def test_our_own_command_says_where_its_stores_are_unless_they_are_in_the_checko
     assert command.again() == "sweep --root '/else where' run -m study=quickstart"
     assert command.confirm("wide") == "sweep --root '/else where' confirm wide"
     assert Command.known(json.loads(json.dumps(command.plain()))) == command
+    assert Command.known(None) is None
+    assert Command.known({"argv": ["sweep run"], "overrides": []}) is None, "as a study of an earlier state has it"
     assert command.trial("quickstart", 3, ["seed=1"]) == [
         "sweep --root '/else where' run seed=1",
         "sweep --root '/else where' export quickstart --trial 3 --name quickstart-3 && "

@@ -367,11 +367,39 @@ def test_ctrl_c_does_not_wait_for_a_model(program: Application) -> None:
     assert process.stdout is not None
     while "being given the model" not in said:
         said = process.stdout.readline()
+        assert said, "it ended before"
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
     program.check_nothing_left()
+
+
+def test_ctrl_c_twice_while_the_model_of_a_baseline_is_logged_interrupts_the_study(program: Application) -> None:
+    process = program.start(
+        *COMMAND, "+hydra.sweeper.baselines={there:['x=0.5']}", "hydra.sweeper.tracking.log_model=all"
+    )
+    said = ""
+    assert process.stdout is not None
+    while "being given the model" not in said:
+        said = process.stdout.readline()
+        assert said, "it ended before"
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in said:
+        said = process.stdout.readline()
+        assert said, "it ended before"
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    program.check_nothing_left()
+    with contextlib.closing(sqlite3.connect(program.folder / "mlflow.db")) as database:
+        found = dict(
+            database.execute(
+                "select tags.value, status from runs join tags using (run_uuid) where tags.key = 'sweep.kind'"
+            )
+        )
+    assert found == {"trial": "FINISHED", "study": "KILLED"}, "no trial of the study itself has begun"
 
 
 def test_a_kill_ends_the_process_that_logs_and_a_new_leader_takes_the_place_of_the_old(program: Application) -> None:

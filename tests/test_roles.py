@@ -163,9 +163,9 @@ def test_a_sampler_that_searches_favours_values_and_then_none_is_called_better()
         trial = study.ask(SPACE)
         study.tell(trial, abs(np.log10(trial.params["rate"]) + 2))
     assert asked(study) == []
-    (comparison, *_) = answer(study).comparisons  # type: ignore[union-attr]
-    assert comparison.sentence.startswith(
-        "Of model, these trials cannot tell which value is better: their sampler sear"
+    (sentence,) = answer(study).sentences  # type: ignore[union-attr]
+    assert sentence.startswith(
+        "Of model, width and depth, these trials cannot tell which value is better: their sampler sear"
     )
 
 
@@ -175,9 +175,10 @@ def test_a_value_that_is_better_at_its_best_is_called_so_and_the_others_are_not(
 
     drawn = at_random(0, value)
     assert asked(drawn) == [("gated", "dense")]
-    sentences = [comparison.sentence for comparison in answer(drawn).comparisons]  # type: ignore[union-attr]
-    assert sentences[0] == "Of model, gated is better than dense."
-    assert sentences[1:] == [f"Of {key}, these trials cannot tell which value is better." for key in ("width", "depth")]
+    assert answer(drawn).sentences == [  # type: ignore[union-attr]
+        "Of model, gated is better than dense.",
+        "Of width and depth, these trials cannot tell which value is better.",
+    ]
 
 
 def test_a_maximized_objective_is_best_when_it_is_large(add: Add, study: optuna.Study) -> None:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,10 @@ class Command:
         return cls(tuple(_program()), tuple(redacted(sys.argv[1:])), str(Path.cwd()))
 
     @classmethod
-    def known(cls, plain: Mapping[str, Any]) -> Command:
-        """A command that was kept as plain values, which are its attributes by name."""
+    def known(cls, plain: Mapping[str, Any] | None) -> Command | None:
+        """A command that was kept as plain values, which are its attributes by name; None if these are none."""
+        if plain is None or plain.keys() != {field.name for field in fields(cls)}:
+            return None
         return cls(tuple(plain["program"]), tuple(plain["arguments"]), plain["folder"])
 
     def plain(self) -> dict[str, Any]:

@@ -189,7 +189,10 @@ class StudySweeper:
                 running.study, work.home, story, settings.export, settings.max_retries, supervisor, settings.report
             )
         finally:  # only now the runs are closed, those that a kill had left open, too
-            _finish(models)
+            try:
+                _finish(models)
+            except KeyboardInterrupt:
+                supervisor.interrupted.set()
         if supervisor.interrupted.is_set():
             raise SystemExit(INTERRUPTED)
 
@@ -354,12 +357,12 @@ def _say_what_is_asked(study: optuna.Study, work: Work) -> None:
 
 
 def _finish(models: ModelLogger) -> None:
-    """Waits for the models that belong in MLflow; Ctrl-C leaves them to the same command."""
+    """Waits for the models that belong in MLflow; Ctrl-C, which goes on, leaves them to the same command."""
     try:
         models.finish()
     except KeyboardInterrupt:
         models.stop()
-        raise SystemExit(INTERRUPTED) from None
+        raise
 
 
 @contextlib.contextmanager

@@ -73,9 +73,8 @@ class Trial:
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Records metrics at a step. The last value of each is kept with the trial."""
-        self.send(
-            "metrics", {"values": {str(name): float(value) for name, value in metrics.items()}, "step": int(step)}
-        )
+        values = {str(name): float(value) for name, value in metrics.items()}
+        self.send("metrics", {"values": values, "step": int(step)})
 
     def set_constraint(self, key: str, value: float) -> None:
         """Says how far the trial is from fulfilling a constraint, as Optuna's `Trial.set_constraint` does.

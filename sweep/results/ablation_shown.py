@@ -24,7 +24,7 @@ def cells(row: Row) -> list[str]:
     """A step as its cells under `HEADINGS`."""
     return [
         row.change,
-        give_or_take(row.mean) + lost(row),
+        give_or_take(row.mean) + lost(row.diverged, row.failed),
         give_or_take(row.gain, signed=True) if row.gain else "",
         "" if row.corrected is None else number(row.corrected, 2),
         row.effect,
@@ -65,7 +65,7 @@ def sentences(ablation: Ablation) -> list[str]:
 def _with_gain(row: Row) -> str:
     """A step in a sentence."""
     gain = f" ({shown(row.gain.mean, True)})" if row.gain else ""
-    return f"{row.change}{gain}{lost(row)}"
+    return f"{row.change}{gain}{lost(row.diverged, row.failed)}"
 
 
 def markdown(ablation: Ablation) -> str:

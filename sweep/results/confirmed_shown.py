@@ -11,7 +11,6 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from sweep.results.ablation import Row as Step
 from sweep.results.confirmed import Confirmed, Row
 from sweep.results.interval import CONFIDENCE, Estimate
 from sweep.results.leaderboard import number
@@ -50,7 +49,7 @@ def cells(confirmed: Confirmed, row: Row) -> list[str]:
     worse = row.difference
     return [
         row.name,
-        f"{row.mean.count}{lost(row)}",
+        f"{row.mean.count}{lost(row.diverged, row.failed)}",
         give_or_take(row.mean),
         shown(row.score),
         shown(row.gap, signed=True),
@@ -95,9 +94,9 @@ def save(confirmed: Confirmed, folder: Path) -> list[Path]:
     return [as_json, as_csv]
 
 
-def lost(row: Row | Step) -> str:
+def lost(diverged: int, failed: int) -> str:
     """How many trainings came to nothing, in parentheses; nothing if none did."""
-    counts = {"diverged": row.diverged, "failed": row.failed}
+    counts = {"diverged": diverged, "failed": failed}
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f" ({said})" if said else ""
 

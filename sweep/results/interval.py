@@ -90,13 +90,9 @@ def common_skewness(scores: ArrayLike) -> float:
     Args:
         scores: `[configurations, seeds]`, of which those that are not finite are left out.
     """
-    found = []
-    for own in np.asarray(scores, np.float64):
-        off = own[np.isfinite(own)]
-        count, off = len(off), off - off.mean() if len(off) else off
-        if count >= 3 and (spread := np.mean(off**2)) > 0:
-            unbiased = math.sqrt(count * (count - 1)) / (count - 2)  # as far as it can be: of normal draws
-            found.append(unbiased * float(np.mean(off**3)) / float(spread) ** 1.5)
+    drawn = [own[np.isfinite(own)] for own in np.asarray(scores, np.float64)]
+    # Around their mean, since SciPy warns of values that differ by little beside it.
+    found = [stats.skew(own - own.mean(), bias=False) for own in drawn if len(own) >= 3 and np.ptp(own) > 0]
     return float(np.clip(np.mean(found), -MOST_SKEWED, MOST_SKEWED)) if found else 0.0
 
 

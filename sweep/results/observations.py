@@ -136,7 +136,7 @@ def spread_evenly(trials: Sequence[FrozenTrial]) -> bool:
     """
     axes, _ = _axes(trials)
     for axis in axes:
-        known = np.sort([axis.place(trial.params[axis.name]) for trial in trials if axis.name in trial.params])
+        known = np.array([axis.place(trial.params[axis.name]) for trial in trials if axis.name in trial.params])
         count = len(known)
         if axis.is_choice:
             seen = np.bincount(np.floor(known * axis.levels).astype(int), minlength=axis.levels)
@@ -144,9 +144,7 @@ def spread_evenly(trials: Sequence[FrozenTrial]) -> bool:
                 return False
             continue
         largest_tie = np.unique(known, return_counts=True)[1].max() / count  # a grid's steps are no unevenness
-        above = np.arange(1, count + 1) / count - known
-        distance = max(above.max(), (1 / count - above).max())
-        if distance > stats.kstwobign.isf(UNLIKELY) / np.sqrt(count) + largest_tie:
+        if stats.kstest(known, "uniform").statistic > stats.kstwobign.isf(UNLIKELY) / np.sqrt(count) + largest_tie:
             return False
     return True
 

@@ -80,17 +80,6 @@ class Comparison:
     values: tuple[Value, ...]
     better: tuple[tuple[str, str], ...] | None = ()
 
-    @property
-    def sentence(self) -> str:
-        """Which value is better than which, in words."""
-        if self.better is None:
-            why = "their sampler searched, and gave some values better settings of the other parameters than others"
-            return f"Of {self.key}, these trials cannot tell which value is better: {why}."
-        winners = dict.fromkeys(first for first, _ in self.better)
-        beaten = {one: [other for first, other in self.better if first == one] for one in winners}
-        said = "; ".join(f"{one} is better than {listed(others)}" for one, others in beaten.items())
-        return f"Of {self.key}, {said or 'these trials cannot tell which value is better'}."
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -103,6 +92,26 @@ class Answer:
 
     comparisons: tuple[Comparison, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> list[str]:
+        """Which values are better than which, in words, and of which parameters these trials cannot tell."""
+        said, open_ones = [], []
+        for each in self.comparisons:
+            beaten: dict[str, list[str]] = {}
+            for one, other in each.better or ():
+                beaten.setdefault(one, []).append(other)
+            better = "; ".join(f"{one} is better than {listed(others)}" for one, others in beaten.items())
+            if better:
+                said.append(f"Of {each.key}, {better}.")
+            else:
+                open_ones.append(each.key)
+        if open_ones:
+            # All or none of them are without a verdict for this reason: it is one of the trials.
+            searched = any(each.better is None for each in self.comparisons)
+            why = ": their sampler searched, and gave some values better settings of the other parameters than others"
+            said.append(f"Of {listed(open_ones)}, these trials cannot tell which value is better{why * searched}.")
+        return said
 
 
 def answer(study: optuna.Study) -> Answer | None:
@@ -137,7 +146,7 @@ def answer(study: optuna.Study) -> Answer | None:
 def table(study: optuna.Study, said: Answer) -> Table:
     """What a study says about its scientific parameters, as a table; beneath it, what was held still."""
     held = ", ".join(f"{key}={text(value)}" for key, value in said.fixed.items())
-    beneath = [each.sentence for each in said.comparisons]
+    beneath = said.sentences
     beneath += [f"Holds for what was held still: {held}"] if held else []
     board = Table(
         title=f"{study.study_name}: {objective_name(study)} of each value at its best setting of the others",

@@ -25,7 +25,7 @@ def answer(evidence: Evidence) -> list[str]:
         said.append(f"Confirmed with new seeds, on the test set: {verdict}")
     said += [" ".join(found.sentences) for found in evidence.importances]
     if evidence.roles and evidence.roles.comparisons:
-        said.append(" ".join(each.sentence for each in evidence.roles.comparisons))
+        said.append(" ".join(evidence.roles.sentences))
     return said
 
 

@@ -7,10 +7,13 @@ from sweep.results.report.axis import cut
 from sweep.results.report.evidence import Evidence
 from sweep.results.report.picture import COLUMNS, Picture, panels
 
+CROWDED = 4
+"""Up to how many values have their names beside each other."""
+
 
 def scientific(evidence: Evidence) -> Picture | None:
     """A panel for each scientific parameter."""
-    found = evidence.roles.comparisons if evidence.roles else ()
+    found, said = (evidence.roles.comparisons, evidence.roles.sentences) if evidence.roles else ((), [])
     found = tuple(each for each in found if any(value.best is not None for value in each.values))
     if not found:
         return None
@@ -29,7 +32,8 @@ def scientific(evidence: Evidence) -> Picture | None:
         best = scale.clip(value.best for _, value in known if value.best is not None)
         axes.plot([at for at, _ in known], best, "D", color=BLUE, markersize=6, label="best")
         texts = [f"{cut(value.label, 16)}\n{value.trials} trials" for value in each.values]
-        axes.set_xticks(range(len(texts)), texts, fontsize=8.5)
+        crowded = len(texts) > CROWDED
+        axes.set_xticks(range(len(texts)), texts, fontsize=8.5, rotation=90 if crowded else 0)
         axes.set_xlim(-0.6, len(texts) - 0.4)
         for made in axes.get_xticklabels():
             made.set_parse_math(False)
@@ -42,6 +46,6 @@ def scientific(evidence: Evidence) -> Picture | None:
         "Each value of a scientific parameter at its best setting of everything else. A value that had more trials had "
         "more luck, so each is also judged as the best of equally many, drawn from its own trials: the line is the "
         "median, the bar where 95% of them lie. No draw is better than the best that was seen, so bars that lie apart "
-        f"prove nothing; a permutation test over all pairs of values does. {' '.join(each.sentence for each in found)}",
+        f"prove nothing; a permutation test over all pairs of values does. {' '.join(said)}",
         figure,
     )
