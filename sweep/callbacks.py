@@ -46,8 +46,8 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
 
     At each validation it logs every measure as val/…, those on the part that a pool holds out as held_out/…, the mean
     loss since the validation before as train/loss, and samples_per_second and steps_per_second over the training since
-    then; every measure at a new best as best/…; and it reports the objective of this validation, which may raise
-    `TrialPruned` out of `fit`. If the optimizer averages weights, the averages are judged and kept.
+    then; and it reports the objective of this validation, which may raise `TrialPruned` out of `fit`. If the optimizer
+    averages weights, the averages are judged and kept.
 
     Attributes:
         progress: what has been seen so far.
@@ -145,7 +145,6 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         if improves(self._metric, value, now.objective if now.best else None):
             now.objective, now.best, now.best_step, now.best_seconds, now.waited = value, values, step, now.seconds, 0
             self._best_weights = weights
-            logged |= {f"best/{name}": number for name, number in values.items()}
         now.history.append((step, logged, value))
         trial = current_trial()
         trial.log(logged, step)

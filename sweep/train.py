@@ -103,11 +103,11 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
             batches = training_batches(settings, validation.start)
             network.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
     except TrialPruned:
-        _log_cost(validation, divergence, samples)
+        _log_end(validation, divergence, samples)
         remove_checkpoints(folder)
         raise
 
-    cost, objective = _log_cost(validation, divergence, samples), math.nan
+    cost, objective = _log_end(validation, divergence, samples), math.nan
     if divergence.diverged_at is not None or not validation.progress.best:
         trial.describe(diverged_at=divergence.diverged_at or steps)
     else:
@@ -118,8 +118,11 @@ def _train(cfg: DictConfig, settings: Config, folder: Path | None) -> float:
     return objective
 
 
-def _log_cost(validation: Validation, divergence: StopOnDivergence, samples: float) -> TrainingCost:
-    """Tells the trial what its training has cost so far, and returns that."""
+def _log_end(validation: Validation, divergence: StopOnDivergence, samples: float) -> TrainingCost:
+    """Tells the trial how good its training was at its best, and what it has cost; returns the cost.
+
+    Once, since every value of a metric is a row of MLflow's, and the curve is that of val/….
+    """
     progress = validation.progress
     last = progress.history[-1][0] if progress.history else 0
     speed = last / progress.seconds if last else 0.0
@@ -130,7 +133,10 @@ def _log_cost(validation: Validation, divergence: StopOnDivergence, samples: flo
         best_step=progress.best_step,
         seconds_to_best=progress.best_seconds,
     )
-    current_trial().log(cost.metrics(), cost.steps)
+    trial = current_trial()
+    if progress.best:
+        trial.log({f"best/{name}": value for name, value in progress.best.items()}, progress.best_step)
+    trial.log(cost.metrics(), cost.steps)
     return cost
 
 

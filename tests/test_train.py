@@ -70,6 +70,9 @@ def test_a_trial_leaves_its_model_its_pictures_its_costs_and_its_facts(
     assert costs["samples_per_second"] == pytest.approx(64 * costs["steps_per_second"])
     assert costs["steps"] == 12
     assert costs["best_step"] in (6, 12)
+    (best,) = [p for kind, p in events if kind == "metrics" and any(name.startswith("best/") for name in p["values"])]
+    assert (best["step"], best["values"]["best/rmse"]) == (costs["best_step"], objective), "once"
+    assert set(best["values"]) >= {f"best/{name}" for name in NAMES}
     assert events.facts()["evaluation_digest"] == frozen.digest
 
     printed = capsys.readouterr().out
