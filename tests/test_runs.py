@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 
 from sweep.engine.trial import Trial
 from sweep.tracking.addition import add_to_study, with_section
+from sweep.tracking.calls import legal
 from sweep.tracking.ended import Ended
 from sweep.tracking.params import log10_params, run_params
 from sweep.tracking.runs import reconcile, run_in, single_run, study_run
 from sweep.tracking.store import Store, client
 from sweep.tracking.tracker import Tracker, new_spool
-from sweep.tracking.writer import legal
 
 
 def runs_of(store, kind="trial"):

@@ -19,11 +19,11 @@ from sweep.engine.trial import EXAMPLE_SUFFIX
 from sweep.results.front import objective_names
 from sweep.results.leaderboard import incomparable_note, number
 from sweep.results.models import log_each, study_models
+from sweep.tracking.calls import legal
 from sweep.tracking.logged_models import StudyModels
 from sweep.tracking.model_process import LOG, only_one
 from sweep.tracking.registry import CANDIDATE, Version, legal_name, register
 from sweep.tracking.store import answering, shown
-from sweep.tracking.writer import legal
 
 _SHORT = 300
 """How long an example may be to be shown."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.tracking.calls import log_all, metric
 from sweep.tracking.note import FIXED, NOTE
 from sweep.tracking.store import client, reason
-from sweep.tracking.writer import log_all
 
 if TYPE_CHECKING:
     from sweep.tracking.runs import StudyRun
@@ -34,14 +34,12 @@ def add_to_study(
         metrics: numbers.
         artifacts: files, each with the folder of the run's artifacts that it goes to ("" is the top).
     """
-    from mlflow.entities import Metric
-
     now = time.time_ns() // 1_000_000
     try:
         api = client(parent.store.uri)
         for path, folder in artifacts:
             api.log_artifact(parent.run_id, str(path), folder or None)
-        points = [Metric(name, float(value), now, 0) for name, value in metrics.items() if math.isfinite(value)]
+        points = [metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)]
         note = api.get_run(parent.run_id).data.tags.get(NOTE, "")
         log_all(api, parent.run_id, points, {}, {NOTE: with_section(note, heading, text)})
     except Exception as error:

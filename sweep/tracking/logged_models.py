@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sweep.tracking.calls import source_tags
 from sweep.tracking.forget import delete_artifacts
 from sweep.tracking.store import client
-from sweep.tracking.writer import source_tags
 
 STUDY_ID = "sweep.study_id"
 TRIAL = "sweep.trial"

@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sweep.engine.trial import Send
+from sweep.tracking.calls import source_tags
 from sweep.tracking.store import client, reason
-from sweep.tracking.writer import source_tags
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.errors import UserError
+from sweep.tracking.calls import (
+    KEY,
+    RECONCILED,
+    REPORTED,
+    STATUS,
+    create_run,
+    legal,
+    log_all,
+    metric,
+    objectives,
+    set_status,
+    source_tags,
+    state_tags,
+)
 from sweep.tracking.ended import Ended
 from sweep.tracking.leavings import log_leavings
 from sweep.tracking.note import NOTE, Note, ended
@@ -23,19 +37,6 @@ from sweep.tracking.single import SingleRun, run_in, single_run
 from sweep.tracking.source import COMMIT
 from sweep.tracking.store import Store, answering, client, is_away, reason, shown
 from sweep.tracking.tracker import Tracker, new_spool, run_key
-from sweep.tracking.writer import (
-    KEY,
-    RECONCILED,
-    REPORTED,
-    STATUS,
-    create_run,
-    legal,
-    log_all,
-    objectives,
-    set_status,
-    source_tags,
-    state_tags,
-)
 
 __all__ = [
     "Reconciled",
@@ -224,8 +225,6 @@ def _reconcile(parent: StudyRun, trials: Mapping[int, Ended], called: Sequence[s
 
 def _missing(api: Any, run: Any, trial: Ended) -> list[Any]:
     """What a study knows of a trial and its run does not, as points: objectives, last metrics, intermediate values."""
-    from mlflow.entities import Metric
-
     known = run.data.metrics if run is not None else {}
     steps = {point.step for point in api.get_metric_history(run.info.run_id, REPORTED)} if REPORTED in known else set()
     last = max(trial.reported, default=0)
@@ -234,7 +233,7 @@ def _missing(api: Any, run: Any, trial: Ended) -> list[Any]:
     points += [(name, value, last) for name, value in trial.metrics.items() if _to_be_shown(name, value, known)]
     points += [(name, value, last) for name, value in objectives(trial.values).items() if known.get(name) != value]
     now = trial.ended or _now()
-    return [Metric(legal(name), float(value), now, step) for name, value, step in points if math.isfinite(value)]
+    return [metric(name, value, now, step) for name, value, step in points if math.isfinite(value)]
 
 
 def _to_be_shown(name: str, value: float, known: Mapping[str, float]) -> bool:
@@ -246,10 +245,9 @@ def _study_tags(study: str, study_id: str, kind: str) -> dict[str, str]:
     return {"sweep.study": study, "sweep.study_id": study_id, "sweep.kind": kind}
 
 
-def _runs(api: Any, store: Store, study_id: str, kind: str, condition: str = "") -> Iterator[Any]:
+def _runs(api: Any, store: Store, study_id: str, kind: str) -> Iterator[Any]:
     """The runs of a study of one kind, oldest first."""
-    tags = f"tags.`sweep.study_id` = '{study_id}' and tags.`sweep.kind` = '{kind}'"
-    text = f"{tags} and {condition}" if condition else tags
+    text = f"tags.`sweep.study_id` = '{study_id}' and tags.`sweep.kind` = '{kind}'"
     page = None
     while True:
         found = api.search_runs([store.experiment_id], text, order_by=["attributes.start_time ASC"], page_token=page)

@@ -12,9 +12,10 @@ from typing import Any
 
 from sweep.engine.address import bare
 from sweep.engine.redact import redacted
+from sweep.tracking.calls import STATUS, source_tags
+from sweep.tracking.delivery import Delivery
 from sweep.tracking.spool import Event, Spool
-from sweep.tracking.store import Store, is_away, reason, shown
-from sweep.tracking.writer import STATUS, Writer, source_tags
+from sweep.tracking.store import Store, shown
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ AWAY_SECONDS = 4.0
 """How long `close` waits for a store that is away."""
 
 _BACK_OFF = (0.5, 10.0)  # seconds: the first wait for a store that is away, and the longest
-_PATIENCE = 5  # tries of what a store refuses as if it were away, although it answers other calls
 _PATHS = {"begin": ("folder",), "artifact": ("path", "folder")}  # of files that will be opened
 
 
@@ -52,7 +52,7 @@ class Tracker:
     def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store
         self._spool = spool
-        self._left: list[Event] = []
+        self._delivery = Delivery(store, spool)
         self._time = 0
         self._lost = 0
         self._hurry = False
@@ -60,13 +60,8 @@ class Tracker:
         self._deadline: float | None = None
         self._give_up = 0.0
         self._ended = False
-        self._away = False
-        self._silence = ""
         self._failures = 0
-        self._refusal = ""
         self._full = False
-        self._tries: dict[int, int] = {}
-        self._complained: set[int] = set()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
         self._thread.start()
@@ -89,7 +84,7 @@ class Tracker:
     @property
     def away(self) -> str | None:
         """Where a store is that did not answer when it was last asked, and why not; None if it did."""
-        return f"{self.address} ({self._silence})" if self._away else None
+        return f"{self.address} ({self._delivery.silence})" if self._delivery.silence else None
 
     @property
     def waiting(self) -> int:
@@ -99,12 +94,12 @@ class Tracker:
     @property
     def lost(self) -> int:
         """How many events will never be written: MLflow refused them, or there was no space to keep them."""
-        return self._lost + self._spool.unreadable
+        return self._lost + self._delivery.refused + self._spool.unreadable
 
     @property
     def refusal(self) -> str:
         """Why MLflow refused the first event that it refused."""
-        return self._refusal
+        return self._delivery.refusal
 
     def begin(
         self,
@@ -195,7 +190,7 @@ class Tracker:
             self._changed.notify_all()
 
             def done() -> bool:
-                return not self.waiting or (not patient and self._away and self._failures > before)
+                return not self.waiting or (not patient and self.away is not None and self._failures > before)
 
             self._changed.wait_for(done, min(timeout, threading.TIMEOUT_MAX))
             return not self.waiting
@@ -224,44 +219,24 @@ class Tracker:
     def _rest(self) -> float:
         """How many seconds a tracker that is being closed has left."""
         assert self._deadline is not None
-        return (self._give_up if self._away else self._deadline) - time.monotonic()
+        return (self._give_up if self.away else self._deadline) - time.monotonic()
 
     def _work(self) -> None:
-        writer: Writer | None = None
         delay = 0.0
         while self._next(delay):
-            left, began = True, time.monotonic()
-            try:
-                writer = writer or self._writer()
-                self._left = self._write(writer, self._left or self._spool.read())
-                left = bool(self._left)
-            except Exception as error:  # no store, or no mlflow
-                self._warn(error)
-            if left:
-                with self._changed:
+            began = time.monotonic()
+            done = self._delivery.deliver()
+            with self._changed:
+                if done:
+                    self._delivery.settle()
+                else:
                     self._failures += 1
-                    self._changed.notify_all()
-            else:
-                self._answered()
-                self._settle(writer)
+                self._changed.notify_all()
             self._gather = min(max((time.monotonic() - began) / SHARE, GATHER_SECONDS[0]), GATHER_SECONDS[1])
-            delay = min(2 * delay, _BACK_OFF[1]) if self._away and delay else _BACK_OFF[0] if left else 0.0
+            delay = min(2 * delay, _BACK_OFF[1]) if self.away and delay else 0.0 if done else _BACK_OFF[0]
         with self._changed:
             self._ended = True
             self._spool.close()
-            self._changed.notify_all()
-
-    def _writer(self) -> Writer:
-        whose = self._spool.whose
-        writer = Writer(self._store, whose["parent"], whose["tags"], again=self._spool.was_left)
-        writer.recall(self._spool.settled())
-        return writer
-
-    def _settle(self, writer: Writer | None) -> None:
-        with self._changed:
-            self._spool.settle()
-            if writer is not None and (carried := writer.carried()) is not None:
-                self._spool.renew(carried)
             self._changed.notify_all()
 
     def _next(self, delay: float) -> bool:
@@ -279,66 +254,6 @@ class Tracker:
 
     def _closing(self) -> bool:
         return self._deadline is not None
-
-    def _write(self, writer: Writer, events: list[Event]) -> list[Event]:
-        """Writes what can be written; returns the rest, in order."""
-        runs: dict[int, list[Event]] = {}
-        for event in events:
-            runs.setdefault(event.number, []).append(event)
-        for number, own in runs.items():
-            runs[number] = self._write_run(writer, number, own)
-            if runs[number] and self._away:
-                break
-        left = {id(event) for own in runs.values() for event in own}
-        return [event for event in events if id(event) in left]
-
-    def _write_run(self, writer: Writer, number: int, events: list[Event]) -> list[Event]:
-        """Writes events of one run; returns those to be tried again. One that is refused does not hold up the rest."""
-        try:
-            writer.write(number, events)
-        except Exception as error:
-            if is_away(error) and self._worth_waiting(writer, number, error):
-                return events
-            if len(events) == 1:
-                self._refused(events[0], error)
-                return []
-            half = len(events) // 2
-            left = self._write_run(writer, number, events[:half])
-            return [*left, *events[half:]] if left else self._write_run(writer, number, events[half:])
-        self._tries.pop(number, None)
-        return []
-
-    def _worth_waiting(self, writer: Writer, number: int, error: Exception) -> bool:
-        """Whether a failed call should be made again: while the store is away; a few times, if only this call fails."""
-        try:
-            writer.ping()
-        except Exception as silence:
-            if is_away(silence):
-                self._warn(error)
-                return True
-        self._answered()
-        self._tries[number] = self._tries.get(number, 0) + 1
-        return self._tries[number] <= _PATIENCE
-
-    def _warn(self, error: Exception) -> None:
-        """Says that the store is away, once until it is back."""
-        self._silence = reason(error)
-        if not self._away:
-            self._away = True
-            log.warning("MLflow at %s is away (%s); events wait, trials go on", self.address, self._silence)
-
-    def _answered(self) -> None:
-        if self._away:
-            self._away = False
-            log.info("MLflow at %s answers again; what had waited is being written", self.address)
-
-    def _refused(self, event: Event, error: Exception) -> None:
-        """Counts an event that will never be written, and says so: in full once a run."""
-        self._lost += 1
-        self._refusal = self._refusal or reason(error)
-        level = logging.DEBUG if event.number in self._complained else logging.WARNING
-        self._complained.add(event.number)
-        log.log(level, "MLflow refused the %s event of trial %d: %s", event.kind, event.number, reason(error))
 
 
 def new_spool(
