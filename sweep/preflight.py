@@ -103,7 +103,7 @@ def check(arguments: list[str], task: Any, force: bool = False) -> str | None:
     check_paths(Path(str(config.paths.mlruns), "artifacts"))
     if config.tracking.uri is not None:
         uri = keep(absolute(config.tracking.uri), TRACKING)  # raises if MLflow has no such store
-        if uri.startswith(("http://", "https://")):
+        if not uri.startswith("sqlite:"):  # one that others have, too, may be away
             open_store(uri, config.tracking.experiment, Path(config.paths.mlruns, "artifacts"))
     if config.storage.url is not None:
         keep(config.storage.url, STORAGE)

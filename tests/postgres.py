@@ -1,5 +1,6 @@
 """A PostgreSQL server of the tests' own, on a port of its own."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -9,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import pytest
+
+NO_DRIVER = "psycopg is not installed, as the extra postgres does"
 
 ACCOUNT = "postgres"
 """Who runs the server where the tests are run by root, which PostgreSQL refuses."""
@@ -22,20 +26,26 @@ def missing() -> str | None:
         return "postgresql is not installed"
     if os.getuid() == 0 and ACCOUNT not in (account.pw_name for account in pwd.getpwall()):
         return f"root cannot run PostgreSQL, and there is no account {ACCOUNT}"
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
-        return "psycopg is not installed, as the extra postgres does"
-    return None
+    return NO_DRIVER if importlib.util.find_spec("psycopg") is None else None
+
+
+def require_driver() -> None:
+    """Skips the test, or fails it, where PostgreSQL's driver is not installed."""
+    if importlib.util.find_spec("psycopg") is None:
+        _absent(NO_DRIVER)
+
+
+def _absent(reason: str) -> NoReturn:
+    if os.environ.get("SWEEP_REQUIRE_SERVICES"):
+        pytest.fail(f"{reason}, and SWEEP_REQUIRE_SERVICES wants it")
+    pytest.skip(reason)
 
 
 @contextmanager
 def server() -> Iterator[str]:
     """Runs a server for the length of a `with` block; gives the URL of its database, with a password."""
     if reason := missing():
-        if os.environ.get("SWEEP_REQUIRE_SERVICES"):
-            pytest.fail(f"{reason}, and SWEEP_REQUIRE_SERVICES wants it")
-        pytest.skip(reason)
+        _absent(reason)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -17,6 +17,7 @@ import pytest
 from application import Application
 
 from sweep.engine.errors import UserError
+from sweep.engine.storage import open_storage
 from sweep.tracking.store import client, open_store, server_command, server_environment
 
 OPEN = """
@@ -89,11 +90,36 @@ def test_a_study_has_its_runs_there(database: str, tmp_path: Path, scheme: str) 
 
 
 def test_a_database_that_is_away_is_said_at_once(tmp_path: Path, unused_port: int) -> None:
+    postgres.require_driver()
     command = [sys.executable, "-c", OPEN, f"postgresql://me:secret@127.0.0.1:{unused_port}/db", str(tmp_path / "a")]
     said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stderr  # MLflow takes 100 s
     assert "tracking.uri: got postgresql://me@127.0.0.1" in said
     assert "Connection refused" in said
     assert ":secret" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_driver_that_is_not_installed_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UserError, match=r"PostgreSQL's comes with `pip install 'sweep\[postgres\]'`") as error:
+        open_store("postgresql://me:secret@127.0.0.1:1/db", "sweep", tmp_path / "artifacts")
+    assert "secret" not in str(error.value)
+    with pytest.raises(UserError, match=r"pip install 'sweep\[postgres\]'"):
+        open_storage("postgresql+psycopg://me:secret@127.0.0.1:1/db", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_database_is_away_leaves_nothing(tmp_path: Path, unused_port: int) -> None:
+    postgres.require_driver()
+    command = [sys.executable, "-m", "sweep", "--root", str(tmp_path), "run", "train.max_steps=10"]
+    uri = f"tracking.uri=postgresql://me:secret@127.0.0.1:{unused_port}/db"
+    job = subprocess.run([*command, uri], capture_output=True, text=True, check=False, timeout=120)
+    assert job.returncode == 2
+    (line,) = job.stderr.splitlines()
+    assert line.startswith("Error: tracking.uri: got postgresql://me@127.0.0.1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_tables_of_another_mlflow_are_left_alone(database: str, tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ TRACKING = "SWEEP_TRACKING"
 TRACKING_TOO = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for it. It is read but never set: a task that uses MLflow itself would follow it."""
 
+DRIVER = "a database whose driver is installed; PostgreSQL's comes with `pip install 'sweep[postgres]'`"
+"""What is allowed where a database cannot be opened for want of a package."""
+
 _FILES = ("journal://", "sqlite:///", "sqlite+pysqlite:///")
 
 _URI = re.compile(r"[^\s\"'<>{}\\`]*")

@@ -13,7 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from sweep.engine.address import STORAGE, bare, with_password
+from sweep.engine.address import DRIVER, STORAGE, bare, with_password
 from sweep.engine.errors import UserError
 from sweep.engine.journal import Unwritable, open_journal
 from sweep.engine.redact import learn
@@ -65,7 +65,8 @@ def open_storage(url: str | None, folder: str | Path, what: str = "hydra.sweeper
     except (SQLAlchemyError, StorageInternalError, ImportError, ValueError, RuntimeError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = next(iter(str(cause).splitlines()), type(cause).__name__)
-        raise UserError(what, f"{bare(url)} ({reason})", "the URL of a database that answers") from error
+        allowed = DRIVER if isinstance(error, ImportError) else "the URL of a database that answers"
+        raise UserError(what, f"{bare(url)} ({reason})", allowed) from error
 
 
 def _open_database(url: str) -> BaseStorage:

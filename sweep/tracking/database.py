@@ -34,16 +34,29 @@ def alone_with(uri: str) -> Iterator[None]:
         sqlalchemy.exc.SQLAlchemyError: if it does not answer.
         UserError: if its tables are another MLflow's, or another program's; they stay as they are.
     """
-    url = sqlalchemy.make_url(uri)
-    shared = url.get_backend_name() == "postgresql"
-    patience = {"connect_timeout": ANSWER_SECONDS} if shared and "connect_timeout" not in url.query else {}
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=patience)
-    with engine.connect() as connection:
-        if shared:
+    with _connected(uri) as connection:
+        if connection.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
         _check_tables(connection, uri)
         connection.commit()  # keeps the lock, which is the session's, and lets others change tables
         yield
+
+
+def reach(uri: str) -> None:
+    """Connects to a database and leaves it as it is.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: if it does not answer.
+        ImportError: if its driver is not installed.
+    """
+    _connected(uri).close()
+
+
+def _connected(uri: str) -> sqlalchemy.Connection:
+    url = sqlalchemy.make_url(uri)
+    patient = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
+    patience = {"connect_timeout": ANSWER_SECONDS} if patient else {}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=patience).connect()
 
 
 def _check_tables(connection: Any, uri: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.engine.address import TRACKING, TRACKING_TOO, keep, with_password
+from sweep.engine.address import DRIVER, TRACKING, TRACKING_TOO, keep, with_password
 from sweep.engine.errors import UserError
 from sweep.engine.redact import learn, redact
 
@@ -76,6 +76,10 @@ def open_store(uri: str, experiment: str, artifacts: Path) -> Store:
 def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
     path = _file(uri)
     with answering(uri, ALLOWED_URIS), _made_of_files(uri):
+        from sweep.tracking.database import alone_with, reach
+
+        if path is None:  # one that is away leaves no folder behind
+            reach(full(uri))
         artifacts.mkdir(parents=True, exist_ok=True)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +92,6 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
             from mlflow.entities import ExperimentTag
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-            from sweep.tracking.database import alone_with
-
             # Made here rather than by a client, so that every artifact location derives from `artifacts`.
             tags = [ExperimentTag(*tag) for tag in _KIND.items()]
             with alone_with(full(uri)):
@@ -99,9 +101,11 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
 
 @contextmanager
 def _made_of_files(uri: str) -> Iterator[None]:
-    """Turns what a file system says against a database into the UserError that says so."""
+    """Turns what a file system says against a database, or a driver that is not there, into the UserError that says so."""
     try:
         yield
+    except ImportError as error:
+        raise UserError("tracking.uri", f"{shown(uri)} ({error})", DRIVER) from error
     except (OSError, sqlite3.Error) as error:
         raise UserError("tracking.uri", f"{shown(uri)} ({error})", "a place where files can be made") from error
 
