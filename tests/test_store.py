@@ -70,6 +70,10 @@ def test_a_local_store_is_absolute_and_reads_while_it_writes(tmp_path, monkeypat
     assert location == f"{folder}/mlruns/artifacts/{store.experiment_id}"
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    for _ in range(2):  # the engine is shared by all clients of a process
+        engine = client(store.uri)._tracking_client.store.engine
+        with engine.connect() as ours:
+            assert ours.exec_driver_sql("PRAGMA synchronous").scalar() == 1, "NORMAL"
     connection.close()
     assert sorted(path.name for path in folder.iterdir()) == ["mlruns"]  # nothing beside it
 

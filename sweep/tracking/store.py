@@ -101,7 +101,7 @@ def _open_database(uri: str, experiment: str, artifacts: Path) -> Store:
 
 @contextmanager
 def _made_of_files(uri: str) -> Iterator[None]:
-    """Turns what a file system says against a database, or a driver that is not there, into the UserError that says so."""
+    """Turns what a file system says against a database, or a missing driver, into the UserError that says so."""
     try:
         yield
     except ImportError as error:
@@ -188,7 +188,28 @@ def client(uri: str) -> Any:
         utils.MAX_RETRY_COUNT = 0  # it would try for 100 s to reach a database; whoever calls tries again
     from sweep.tracking.redacting import RedactingClient
 
-    return RedactingClient(full(uri), full(uri))
+    api = RedactingClient(full(uri), full(uri))
+    if uri.startswith(_SQLITE):
+        _commit_sooner(api)
+    return api
+
+
+def _commit_sooner(api: Any) -> None:
+    """Leaves it to the operating system when what is committed to a SQLite file reaches the disk.
+
+    In WAL mode that is safe: a kill loses nothing, and a loss of power at most the last commits. On a busy machine it
+    saves a quarter of the time of a write, and as much of what trials wait for their agents.
+    """
+    from sqlalchemy import event
+
+    engine = api._tracking_client.store.engine
+    if not event.contains(engine, "connect", _commit_without_sync):
+        event.listen(engine, "connect", _commit_without_sync)
+        engine.dispose()
+
+
+def _commit_without_sync(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
 def is_gone(uri: str) -> bool:
